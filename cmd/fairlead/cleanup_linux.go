@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+
+	"github.com/fairlead-lb/fairlead/dummyif"
+	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/masq"
+)
+
+// cleanup removes everything that Fairlead created on this node and nothing else. It needs no
+// earlier state: the sets in the kernel say what is Fairlead's. It goes on after errors, and says
+// what it removed.
+func cleanup(cfg Config, out io.Writer) error {
+	if err := privileged(); err != nil {
+		return err
+	}
+	rules, err := masq.Open()
+	if err != nil {
+		return fmt.Errorf("iptables is needed: %w", err)
+	}
+	defer rules.Close()
+	entries, err := rules.Entries()
+	if err != nil {
+		return fmt.Errorf("read what Fairlead created: %w", err)
+	}
+	errs := []error{
+		cleanupDevice(cfg, entries, out),
+		cleanupServers(cfg, entries, out),
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("the rules and sets are kept for another try: %w", err)
+	}
+	if err := rules.Remove(masq.NewRuleset(rules, masqOptions(cfg)).Chains()); err != nil {
+		return fmt.Errorf("remove rules and sets: %w", err)
+	}
+	fmt.Fprintf(out, "iptables rules and ipsets removed (%d entries)\n", len(entries))
+	return nil
+}
+
+// cleanupDevice unbinds the VIPs, and deletes the device if Fairlead made it and nothing is left.
+func cleanupDevice(cfg Config, entries map[masq.Entry]struct{}, out io.Writer) error {
+	kernel, err := dummyif.Open(cfg.DummyInterface.Name)
+	if err != nil {
+		return err
+	}
+	defer kernel.Close()
+	if exists, err := kernel.Exists(); err != nil || !exists {
+		return err
+	}
+	device := dummyif.NewDevice(kernel, false, nil)
+	owned := func(vip netip.Addr) bool { _, ok := entries[masq.Entry{Set: masq.VIPs, Addr: vip}]; return ok }
+	if _, err := device.Resync(owned); err != nil {
+		return err
+	}
+	bound := device.Pending()
+	if err := device.Prune(func(netip.Addr) bool { return false }); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d VIPs unbound from %s\n", bound, cfg.DummyInterface.Name)
+	return kernel.Remove()
+}
+
+// cleanupServers deletes the virtual servers. A kernel without IPVS has none.
+func cleanupServers(cfg Config, entries map[masq.Entry]struct{}, out io.Writer) error {
+	kernel, err := ipvs.Open()
+	if errors.Is(err, ipvs.ErrNoIPVS) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer kernel.Close()
+	table := ipvs.NewTable(kernel, 0)
+	owned := func(k ipvs.Key) bool {
+		for _, cidr := range cfg.IPVS.ExcludeCIDRs {
+			if cidr.Contains(k.Addr.Addr()) {
+				return false
+			}
+		}
+		_, ok := entries[masq.Entry{Set: masq.Served, Addr: k.Addr.Addr(), Port: k.Addr.Port(), Protocol: uint8(k.Protocol)}]
+		return ok
+	}
+	if _, err := table.Resync(owned); err != nil {
+		return err
+	}
+	servers := table.Pending()
+	if err := table.Prune(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d virtual servers deleted\n", servers)
+	return nil
+}

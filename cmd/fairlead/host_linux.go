@@ -1,0 +1,143 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-lb/fairlead/controller"
+	"github.com/fairlead-lb/fairlead/dummyif"
+	"github.com/fairlead-lb/fairlead/internal/sysctl"
+	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/masq"
+)
+
+// openKernel makes sure that this process and this kernel can do what the configuration asks for.
+// It is the preflight: each failure is one sentence that says what is missing, and nothing has been
+// changed yet.
+func openKernel(cfg Config) (k controller.Kernel, closeAll func(), err error) {
+	if err := privileged(); err != nil {
+		return k, nil, err
+	}
+	var closers []func() error
+	closeOpened := func() {
+		for _, c := range closers {
+			_ = c() // sockets; nothing is lost
+		}
+	}
+	defer func() {
+		if err != nil {
+			closeOpened()
+		}
+	}()
+	rules, err := masq.Open()
+	if err != nil {
+		return k, nil, fmt.Errorf("iptables is needed: %w", err)
+	}
+	closers = append(closers, rules.Close)
+	servers, err := ipvs.Open()
+	if err != nil {
+		return k, nil, fmt.Errorf("IPVS is needed: %w", err)
+	}
+	closers = append(closers, servers.Close)
+	if err := servers.ProbeScheduler(cfg.IPVS.Scheduler); err != nil {
+		return k, nil, fmt.Errorf("ipvs.scheduler: %w", err)
+	}
+	if err := servers.SetTimeouts(ipvs.Timeouts{
+		TCP: cfg.IPVS.TCPTimeout, TCPFin: cfg.IPVS.TCPFinTimeout, UDP: cfg.IPVS.UDPTimeout,
+	}); err != nil {
+		return k, nil, err
+	}
+	device, err := dummyif.Open(cfg.DummyInterface.Name)
+	if err != nil {
+		return k, nil, err
+	}
+	closers = append(closers, device.Close)
+	return controller.Kernel{IPVS: servers, Dummyif: device, Masq: rules}, closeOpened, nil
+}
+
+// privileged returns an error unless this process may administer the network.
+func privileged() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		return fmt.Errorf("read this process's capabilities: %w", err)
+	}
+	if sets[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
+		return fmt.Errorf("not allowed to administer the network: run as root or with CAP_NET_ADMIN (user id is %d)", os.Geteuid())
+	}
+	return nil
+}
+
+// kernelSetting is a sysctl that Fairlead needs, and why.
+type kernelSetting struct {
+	name, value, why string
+}
+
+// settings lists the sysctls for this configuration and kernel.
+func settings(cfg Config) []kernelSetting {
+	list := []kernelSetting{
+		{"net/ipv4/vs/conntrack", "1", "balanced connections are masqueraded"},
+		{"net/ipv4/vs/expire_nodest_conn", "1", "connections end with their real server"},
+		{"net/ipv4/vs/expire_quiescent_template", "1", "affinity ends with its real server"},
+		{"net/ipv4/ip_forward", "1", "packets go on to pods"},
+	}
+	if !kernelAtLeast(5, 9) {
+		// Before 5.9, reusing a client port cost a second (kubernetes/kubernetes 81775).
+		list = append(list, kernelSetting{"net/ipv4/vs/conn_reuse_mode", "0", "no delay for reused ports before Linux 5.9"})
+	}
+	if cfg.IPVS.StrictARP {
+		list = append(list,
+			kernelSetting{"net/ipv4/conf/all/arp_ignore", "1", "ipvs.strictARP"},
+			kernelSetting{"net/ipv4/conf/all/arp_announce", "2", "ipvs.strictARP"})
+	}
+	switch cfg.IPVS.Estimation {
+	case estimationOn:
+		list = append(list, kernelSetting{"net/ipv4/vs/run_estimation", "1", "ipvs.estimation"})
+	case estimationOff:
+		list = append(list, kernelSetting{"net/ipv4/vs/run_estimation", "0", "ipvs.estimation"})
+	}
+	return list
+}
+
+// prepareHost sets the sysctls and the process's own standing with the OOM killer. It writes only
+// what differs.
+func prepareHost(cfg Config, log *slog.Logger) error {
+	for _, s := range settings(cfg) {
+		before, changed, err := sysctl.Ensure(s.name, s.value)
+		if errors.Is(err, fs.ErrNotExist) {
+			log.Warn("this kernel has no such sysctl", "sysctl", s.name, "for", s.why)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.why, err)
+		}
+		if changed {
+			log.Info("sysctl set", "sysctl", s.name, "from", before, "to", s.value, "because", s.why)
+		}
+	}
+	if err := os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(cfg.OOMScoreAdj)), 0o644); err != nil {
+		log.Warn("cannot set oomScoreAdj", "value", cfg.OOMScoreAdj, "err", err)
+	}
+	return nil
+}
+
+// kernelAtLeast compares the running kernel's version.
+func kernelAtLeast(major, minor int) bool {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return true // the newer behavior is the safer guess
+	}
+	var haveMajor, haveMinor int
+	release := unix.ByteSliceToString(name.Release[:])
+	if _, err := fmt.Sscanf(strings.TrimSpace(release), "%d.%d", &haveMajor, &haveMinor); err != nil {
+		return true
+	}
+	return haveMajor > major || haveMajor == major && haveMinor >= minor
+}

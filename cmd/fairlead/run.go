@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/klog/v2"
+
+	"github.com/fairlead-lb/fairlead/controller"
+	"github.com/fairlead-lb/fairlead/controller/source"
+	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/masq"
+)
+
+// newRunCommand returns `fairlead run`.
+func newRunCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the proxy on this node",
+		Long: `Run the proxy on this node until SIGINT or SIGTERM.
+
+It leaves the kernel as it is when it stops: traffic goes on, and the next start
+takes over what it finds. To remove everything, use 'fairlead cleanup'.`,
+		Example: `  fairlead run --config /etc/fairlead/config.yaml
+  fairlead run --source-directory ./manifests
+  FAIRLEAD_IPVS_SCHEDULER=wrr fairlead run`,
+		Args: wantArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := configOf(cmd)
+			if err != nil {
+				return err
+			}
+			return runDaemon(cmd.Context(), cfg, newLogger(cfg.Logging, cmd.ErrOrStderr()))
+		},
+	}
+	addConfigFlags(cmd.Flags())
+	return cmd
+}
+
+// configOf loads the configuration that the command line names, and prints its warnings.
+func configOf(cmd *cobra.Command) (Config, error) {
+	path, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return Config{}, err
+	}
+	cfg, warnings, err := loadConfig(path, cmd.Flags(), os.Environ())
+	printWarnings(cmd, warnings)
+	return cfg, err
+}
+
+// newLogger returns the daemon's logger, and makes client-go's log through it.
+func newLogger(cfg LoggingConfig, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.Level}
+	var handler slog.Handler = slog.NewTextHandler(w, options)
+	if cfg.Format == logJSON {
+		handler = slog.NewJSONHandler(w, options)
+	}
+	log := slog.New(handler)
+	klog.SetSlogLogger(log.With("from", "client-go"))
+	return log
+}
+
+// runDaemon does the work of `fairlead run`: it makes sure that the node can do what is asked,
+// before it touches anything, and then serves until ctx ends.
+func runDaemon(ctx context.Context, cfg Config, log *slog.Logger) error {
+	name, err := ownName(cfg.HostnameOverride)
+	if err != nil {
+		return err
+	}
+	kernel, closeKernel, err := openKernel(cfg)
+	if err != nil {
+		return err
+	}
+	defer closeKernel()
+	src, err := openSource(cfg, name, log)
+	if err != nil {
+		return err
+	}
+	if err := prepareHost(cfg, log); err != nil {
+		return err
+	}
+	options, err := controllerOptions(cfg, name)
+	if err != nil {
+		return err
+	}
+	c := controller.New(src, kernel, options, log)
+	log.Info("Fairlead starts", "version", readBuild().Version, "node", name, "source", cfg.Source.Kind,
+		"scheduler", cfg.IPVS.Scheduler, "bind", cfg.DummyInterface.Bind)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return serveHealth(ctx, cfg.HealthzBindAddress, c.Health, log) })
+	group.Go(func() error { return serveMetrics(ctx, cfg, c.Metrics.Registry, log) })
+	group.Go(func() error { return c.Run(ctx) })
+	err = group.Wait()
+	log.Info("Fairlead stops; the kernel keeps what it has")
+	return err
+}
+
+func ownName(override string) (string, error) {
+	if override != "" {
+		return override, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("find out the node's name (or set hostnameOverride): %w", err)
+	}
+	return strings.ToLower(strings.TrimSpace(name)), nil
+}
+
+func openSource(cfg Config, nodeName string, log *slog.Logger) (source.Source, error) {
+	if cfg.Source.Kind == sourceDirectory {
+		return source.Directory(cfg.Source.Directory, log)
+	}
+	client, err := source.Connection{
+		Kubeconfig: cfg.ClientConnection.Kubeconfig,
+		QPS:        float32(cfg.ClientConnection.QPS),
+		Burst:      cfg.ClientConnection.Burst,
+	}.Client()
+	if err != nil {
+		return source.Source{}, err
+	}
+	return source.Kubernetes(client, nodeName), nil
+}
+
+// controllerOptions says in the controller's words what the configuration says in kube-proxy's.
+func controllerOptions(cfg Config, nodeName string) (controller.Options, error) {
+	flags, err := ipvs.ParseFlags(cfg.IPVS.Scheduler, cfg.IPVS.SchedulerFlags)
+	if err != nil {
+		return controller.Options{}, err
+	}
+	hostIPs, err := hostAddresses(cfg.DummyInterface.Name)
+	if err != nil {
+		return controller.Options{}, err
+	}
+	return controller.Options{
+		NodeName:      nodeName,
+		HostIPs:       hostIPs,
+		Scheduler:     cfg.IPVS.Scheduler,
+		Flags:         flags,
+		Excluded:      cfg.IPVS.ExcludeCIDRs,
+		SyncPeriod:    cfg.IPVS.SyncPeriod,
+		MinSyncPeriod: cfg.IPVS.MinSyncPeriod,
+		DrainTimeout:  cfg.IPVS.DrainTimeout,
+		BindRoutes:    cfg.DummyInterface.Bind == bindRoute,
+		Masq:          masqOptions(cfg),
+		NodeCIDR:      cfg.DetectLocalMode == localNodeCIDR,
+	}, nil
+}
+
+func masqOptions(cfg Config) masq.Options {
+	o := masq.Options{MasqueradeBit: cfg.IPTables.MasqueradeBit, MasqueradeAll: cfg.IPTables.MasqueradeAll}
+	switch cfg.DetectLocalMode {
+	case localClusterCIDR:
+		o.Pods.CIDRs = cfg.ClusterCIDR
+	case localBridgeInterface:
+		o.Pods.Bridge = cfg.DetectLocal.BridgeInterface
+	case localInterfaceNamePrefix:
+		o.Pods.InterfacePrefix = cfg.DetectLocal.InterfaceNamePrefix
+	}
+	return o
+}
+
+// hostAddresses returns the host's own global addresses in the order of its devices, for want of a
+// Node object. The device that holds the VIPs does not count.
+func hostAddresses(except string) ([]netip.Addr, error) {
+	devices, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list the host's devices: %w", err)
+	}
+	var found []netip.Addr
+	for _, device := range devices {
+		if device.Name == except || device.Flags&net.FlagLoopback != 0 || device.Flags&net.FlagUp == 0 {
+			continue
+		}
+		addrs, err := device.Addrs()
+		if err != nil {
+			return nil, fmt.Errorf("list the addresses of %s: %w", device.Name, err)
+		}
+		for _, a := range addrs {
+			prefix, err := netip.ParsePrefix(a.String())
+			if addr := prefix.Addr().Unmap(); err == nil && addr.IsGlobalUnicast() {
+				found = append(found, addr)
+			}
+		}
+	}
+	return found, nil
+}

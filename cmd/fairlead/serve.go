@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// bindRetry is how long a listener waits for a port that somebody else has. A kube-proxy that is
+// being replaced has both ports; that is no reason not to start.
+const bindRetry = 5 * time.Second
+
+// serveHealth serves /healthz and /livez until ctx ends.
+func serveHealth(ctx context.Context, addr netip.AddrPort, health http.Handler, log *slog.Logger) error {
+	mux := http.NewServeMux()
+	mux.Handle("/healthz", health)
+	mux.Handle("/livez", health)
+	return serve(ctx, "healthzBindAddress", addr, mux, log)
+}
+
+// serveMetrics serves /metrics and /proxyMode, and the profiler where that is asked for, until ctx
+// ends.
+func serveMetrics(ctx context.Context, cfg Config, registry *prometheus.Registry, log *slog.Logger) error {
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/proxyMode", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ipvs") })
+	if cfg.EnableProfiling {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	return serve(ctx, "metricsBindAddress", cfg.MetricsBindAddress, mux, log)
+}
+
+// serve serves on addr until ctx ends. An invalid address means: not at all.
+func serve(ctx context.Context, key string, addr netip.AddrPort, handler http.Handler, log *slog.Logger) error {
+	if !addr.IsValid() {
+		return nil
+	}
+	listener := listen(ctx, key, addr, log)
+	if listener == nil {
+		return nil
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s %s: %w", key, addr, err)
+	}
+	return nil
+}
+
+// listen tries until it gets the port or ctx ends; then it returns nil.
+func listen(ctx context.Context, key string, addr netip.AddrPort, log *slog.Logger) net.Listener {
+	for {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr.String())
+		if err == nil {
+			return listener
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		log.Error("cannot listen yet", "key", key, "addr", addr.String(), "err", err, "retry", bindRetry)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(bindRetry):
+		}
+	}
+}

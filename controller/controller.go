@@ -1,0 +1,140 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fairlead-lb/fairlead/controller/render"
+	"github.com/fairlead-lb/fairlead/controller/source"
+	"github.com/fairlead-lb/fairlead/dummyif"
+	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/masq"
+)
+
+// Options are the controller's part of the configuration.
+type Options struct {
+	NodeName      string
+	HostIPs       []netip.Addr // the host's own addresses, for want of a Node object
+	Scheduler     string
+	Flags         ipvs.Flags
+	Excluded      []netip.Prefix
+	SyncPeriod    time.Duration // between audits of the whole kernel state
+	MinSyncPeriod time.Duration
+	DrainTimeout  time.Duration
+	BindRoutes    bool
+	Masq          masq.Options
+	NodeCIDR      bool // pods are what comes from the Node's podCIDRs
+}
+
+// Kernel is everything that the controller writes to.
+type Kernel struct {
+	IPVS    ipvs.Kernel
+	Dummyif dummyif.Kernel
+	Masq    masq.Kernel
+}
+
+// Controller keeps the kernel of one node equal to the cluster's Services. Run owns all its state;
+// Health and Metrics may be used from any goroutine.
+type Controller struct {
+	options Options
+	render  render.Options
+	log     *slog.Logger
+
+	source  source.Source
+	objects objects
+	dirty   *dirty
+	node    node
+
+	ipvs    *ipvs.Table
+	dummyif *dummyif.Device
+	masq    *masq.Ruleset
+	claims  *claims
+
+	trigger trigger
+	stale   bool // the kernel is not as it was read: Resync before the next write
+	settled bool // everything listed at the start has been written once: now Prune may delete
+
+	Health  *Health
+	Metrics *Metrics
+}
+
+// New returns a controller that has not touched anything yet.
+func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
+	c := &Controller{
+		options: o, log: log, source: src,
+		dirty:   newDirty(),
+		node:    nodeOf(nil, o.HostIPs),
+		stale:   true,
+		Health:  newHealth(2 * o.SyncPeriod),
+		Metrics: newMetrics(),
+	}
+	c.render = render.Options{Scheduler: o.Scheduler, Flags: o.Flags, NodeName: o.NodeName, Excluded: o.Excluded}
+	for _, family := range k.Masq.Families() {
+		c.render.IPv6 = c.render.IPv6 || family == masq.IPv6
+	}
+	c.ipvs = ipvs.NewTable(k.IPVS, o.DrainTimeout)
+	c.dummyif = dummyif.NewDevice(k.Dummyif, o.BindRoutes, func(vip netip.Addr) netip.Addr { return c.node.ip(vip) })
+	c.masq = masq.NewRuleset(k.Masq, o.Masq)
+	c.claims = newClaims(c.ipvs, c.dummyif, c.masq)
+	c.Health.since = c.dirty.oldest
+	return c
+}
+
+// Run keeps the kernel in step until ctx ends, and then leaves it as it is. It returns an error when
+// the kernel cannot be read at the start, or when the source fails.
+func (c *Controller) Run(ctx context.Context) error {
+	informers, err := newInformers(c.source, c.options.NodeName,
+		func(name types.NamespacedName) { c.dirty.add(name) }, c.dirty.poke)
+	if err != nil {
+		return err
+	}
+	c.objects = informers
+	if err := c.resync(); err != nil { // rules and sets before anything else, and whatever the API server does
+		return fmt.Errorf("read the kernel: %w", err)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	if c.source.Run != nil {
+		group.Go(func() error { return c.source.Run(ctx) })
+	}
+	informers.run(ctx)
+	group.Go(func() error {
+		c.log.Info("waiting for the first list of Services and EndpointSlices")
+		if err := informers.wait(ctx); err != nil {
+			return nil // stopped
+		}
+		c.loop(ctx)
+		return nil
+	})
+	return group.Wait()
+}
+
+// loop runs rounds until ctx ends.
+func (c *Controller) loop(ctx context.Context) {
+	for {
+		started := time.Now()
+		c.round(ctx, started)
+		drain, draining := c.ipvs.NextDrain()
+		timer := time.NewTimer(c.trigger.wait(time.Now(), drain, draining))
+		select {
+		case <-ctx.Done():
+		case <-c.dirty.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if pause := c.options.MinSyncPeriod - time.Since(started); pause > 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package controller
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// dirty is the set of Services to look at. Event handlers add to it from any goroutine; the
+// controller takes from it.
+type dirty struct {
+	mu    sync.Mutex
+	names map[types.NamespacedName]struct{}
+	since time.Time     // when the oldest name came in
+	wake  chan struct{} // has room for one; a value means: there is work
+}
+
+func newDirty() *dirty {
+	return &dirty{names: make(map[types.NamespacedName]struct{}), wake: make(chan struct{}, 1)}
+}
+
+// add puts a name into the set.
+func (d *dirty) add(name types.NamespacedName) {
+	d.mu.Lock()
+	if len(d.names) == 0 {
+		d.since = time.Now()
+	}
+	d.names[name] = struct{}{}
+	d.mu.Unlock()
+	d.poke()
+}
+
+// poke wakes the controller without a name.
+func (d *dirty) poke() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take removes and returns up to limit names, those that everything else in the cluster depends
+// on first, and the time when the oldest of all came in.
+func (d *dirty) take(limit int) (names []types.NamespacedName, since time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	pick := func(name types.NamespacedName) {
+		names = append(names, name)
+		delete(d.names, name)
+	}
+	for _, name := range first() {
+		if _, ok := d.names[name]; ok {
+			pick(name)
+		}
+	}
+	for name := range d.names {
+		if len(names) >= limit {
+			break
+		}
+		pick(name)
+	}
+	return names, d.since
+}
+
+// first lists the Services without which a cluster cannot even start its pods: the API server and
+// the cluster DNS by its customary names.
+func first() []types.NamespacedName {
+	return []types.NamespacedName{
+		{Namespace: "default", Name: "kubernetes"},
+		{Namespace: "kube-system", Name: "kube-dns"},
+		{Namespace: "kube-system", Name: "coredns"},
+		{Namespace: "openshift-dns", Name: "dns-default"},
+	}
+}
+
+// oldest returns when the oldest name still in the set came in.
+func (d *dirty) oldest() (since time.Time, any bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.since, len(d.names) > 0
+}

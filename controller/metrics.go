@@ -1,0 +1,92 @@
+package controller
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics are the controller's Prometheus metrics. Their cost does not depend on the number of
+// Services: every figure is kept, none is counted at the time of the scrape.
+type Metrics struct {
+	Registry *prometheus.Registry
+
+	renders  prometheus.Counter
+	rounds   *prometheus.CounterVec
+	duration prometheus.Histogram
+	last     prometheus.Gauge
+	messages *prometheus.GaugeVec
+	pending  *prometheus.GaugeVec
+	services prometheus.Gauge
+	servers  prometheus.Gauge
+	draining prometheus.Gauge
+	audit    prometheus.Gauge
+	drift    *prometheus.CounterVec
+}
+
+func newMetrics() *Metrics {
+	name := func(s string) prometheus.Opts { return prometheus.Opts{Namespace: "fairlead", Name: s} }
+	counter := func(s, help string) prometheus.CounterOpts {
+		o := prometheus.CounterOpts(name(s))
+		o.Help = help
+		return o
+	}
+	gauge := func(s, help string) prometheus.GaugeOpts {
+		o := prometheus.GaugeOpts(name(s))
+		o.Help = help
+		return o
+	}
+	m := &Metrics{
+		Registry: prometheus.NewRegistry(),
+		renders:  prometheus.NewCounter(counter("renders_total", "Services rendered.")),
+		rounds:   prometheus.NewCounterVec(counter("syncs_total", "Rounds of synchronization, by result."), []string{"result"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "fairlead", Name: "sync_duration_seconds", Help: "Duration of a round of synchronization.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 18),
+		}),
+		last:     prometheus.NewGauge(gauge("last_sync_timestamp_seconds", "When the last round ended, as Unix time.")),
+		messages: prometheus.NewGaugeVec(gauge("kernel_messages", "Netlink messages since the start, reads included, by package."), []string{"package"}),
+		pending:  prometheus.NewGaugeVec(gauge("pending", "Objects whose kernel state is not the desired one, by package; drains included."), []string{"package"}),
+		services: prometheus.NewGauge(gauge("services", "Services that are served.")),
+		servers:  prometheus.NewGauge(gauge("virtual_servers", "Virtual servers that are desired.")),
+		draining: prometheus.NewGauge(gauge("draining_real_servers", "Removed real servers whose connections have not ended.")),
+		audit:    prometheus.NewGauge(gauge("audit_duration_seconds", "Duration of the last audit of the kernel.")),
+		drift:    prometheus.NewCounterVec(counter("drift_total", "Kernel objects found other than Fairlead left them, by package."), []string{"package"}),
+	}
+	m.Registry.MustRegister(m.renders, m.rounds, m.duration, m.last, m.messages, m.pending, m.services, m.servers,
+		m.draining, m.audit, m.drift, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, result := range []string{"success", "error"} {
+		m.rounds.WithLabelValues(result)
+	}
+	return m
+}
+
+// synced records a round.
+func (m *Metrics) synced(c *Controller, took time.Duration, err error) {
+	result := "success"
+	if err != nil {
+		result = "error"
+	}
+	m.rounds.WithLabelValues(result).Inc()
+	m.duration.Observe(took.Seconds())
+	m.last.SetToCurrentTime()
+	m.services.Set(float64(len(c.claims.names)))
+	m.servers.Set(float64(len(c.claims.servers)))
+	m.draining.Set(float64(c.ipvs.Draining()))
+	for name, p := range map[string]interface {
+		Messages() uint64
+		Pending() int
+	}{"masq": c.masq, "ipvs": c.ipvs, "dummyif": c.dummyif} {
+		m.messages.WithLabelValues(name).Set(float64(p.Messages()))
+		m.pending.WithLabelValues(name).Set(float64(p.Pending()))
+	}
+}
+
+// audited records a Resync.
+func (m *Metrics) audited(took time.Duration, drift map[string]int) {
+	m.audit.Set(took.Seconds())
+	for name, n := range drift {
+		m.drift.WithLabelValues(name).Add(float64(n))
+	}
+}

@@ -1,0 +1,172 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/fairlead-lb/fairlead/controller/source"
+)
+
+// objects is the controller's view of the cluster: the informers' caches, read and never changed.
+type objects interface {
+	service(types.NamespacedName) *corev1.Service
+	endpointSlices(types.NamespacedName) []*discoveryv1.EndpointSlice
+	node() *corev1.Node
+}
+
+const byService = "service" // index of EndpointSlices by the Service that they belong to
+
+// informers fills the caches from a source and puts the names of what changed into the dirty set.
+type informers struct {
+	services, slices, nodes cache.SharedIndexInformer
+	nodeName                string
+	registrations           []cache.ResourceEventHandlerRegistration
+}
+
+var _ objects = (*informers)(nil)
+
+func newInformers(src source.Source, nodeName string, changed func(types.NamespacedName), nodeChanged func()) (*informers, error) {
+	i := &informers{
+		nodeName: nodeName,
+		services: cache.NewSharedIndexInformer(src.Services, &corev1.Service{}, 0, cache.Indexers{}),
+		slices:   cache.NewSharedIndexInformer(src.EndpointSlices, &discoveryv1.EndpointSlice{}, 0, cache.Indexers{byService: indexByService}),
+		nodes:    cache.NewSharedIndexInformer(src.Nodes, &corev1.Node{}, 0, cache.Indexers{}),
+	}
+	for _, w := range []struct {
+		informer cache.SharedIndexInformer
+		react    func(object metav1.Object)
+	}{
+		{i.services, func(o metav1.Object) { changed(types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}) }},
+		{i.slices, func(o metav1.Object) {
+			if name := o.GetLabels()[discoveryv1.LabelServiceName]; name != "" {
+				changed(types.NamespacedName{Namespace: o.GetNamespace(), Name: name})
+			}
+		}},
+		{i.nodes, func(metav1.Object) { nodeChanged() }},
+	} {
+		if err := w.informer.SetTransform(trim); err != nil {
+			return nil, fmt.Errorf("set up informer: %w", err)
+		}
+		registration, err := w.informer.AddEventHandler(names(w.react))
+		if err != nil {
+			return nil, fmt.Errorf("set up informer: %w", err)
+		}
+		i.registrations = append(i.registrations, registration)
+	}
+	return i, nil
+}
+
+// names makes an event handler that hands on the objects before and after an event, and nothing
+// about the event.
+func names(react func(metav1.Object)) cache.ResourceEventHandler {
+	handle := func(object any) {
+		if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+			object = gone.Obj
+		}
+		if o, ok := object.(metav1.Object); ok {
+			react(o)
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    handle,
+		UpdateFunc: func(before, after any) { handle(before); handle(after) },
+		DeleteFunc: handle,
+	}
+}
+
+func indexByService(object any) ([]string, error) {
+	slice, ok := object.(*discoveryv1.EndpointSlice)
+	if !ok {
+		return nil, fmt.Errorf("index EndpointSlices: got %T", object)
+	}
+	name := slice.Labels[discoveryv1.LabelServiceName]
+	if name == "" {
+		return nil, nil
+	}
+	return []string{slice.Namespace + "/" + name}, nil
+}
+
+// run runs the informers until ctx ends.
+func (i *informers) run(ctx context.Context) {
+	for _, informer := range []cache.SharedIndexInformer{i.nodes, i.services, i.slices} {
+		go informer.RunWithContext(ctx)
+	}
+}
+
+// wait returns when every object listed at the start has been handed to the handlers.
+func (i *informers) wait(ctx context.Context) error {
+	for _, r := range i.registrations {
+		if !cache.WaitForCacheSync(ctx.Done(), r.HasSynced) {
+			return errors.New("stopped before the first list was complete")
+		}
+	}
+	return nil
+}
+
+func (i *informers) service(name types.NamespacedName) *corev1.Service {
+	object, exists, err := i.services.GetIndexer().GetByKey(name.String())
+	if err != nil || !exists {
+		return nil
+	}
+	return object.(*corev1.Service)
+}
+
+func (i *informers) endpointSlices(name types.NamespacedName) []*discoveryv1.EndpointSlice {
+	found, err := i.slices.GetIndexer().ByIndex(byService, name.String())
+	if err != nil {
+		return nil
+	}
+	list := make([]*discoveryv1.EndpointSlice, 0, len(found))
+	for _, object := range found {
+		list = append(list, object.(*discoveryv1.EndpointSlice))
+	}
+	return list
+}
+
+func (i *informers) node() *corev1.Node {
+	object, exists, err := i.nodes.GetIndexer().GetByKey(i.nodeName)
+	if err != nil || !exists {
+		return nil
+	}
+	return object.(*corev1.Node)
+}
+
+// trim drops what no part of Fairlead reads before an object is cached: at 50,000 Services the
+// caches are most of the memory.
+func trim(object any) (any, error) {
+	o, ok := object.(metav1.Object)
+	if !ok {
+		return object, nil
+	}
+	o.SetManagedFields(nil)
+	o.SetOwnerReferences(nil)
+	o.SetFinalizers(nil)
+	annotations := o.GetAnnotations()
+	for key := range annotations {
+		if !strings.HasPrefix(key, "fairlead.io/") && key != corev1.EndpointsLastChangeTriggerTime {
+			delete(annotations, key)
+		}
+	}
+	switch o := object.(type) {
+	case *corev1.Service:
+		o.Spec.Selector = nil
+		o.Status.Conditions = nil
+	case *discoveryv1.EndpointSlice:
+		o.Labels = map[string]string{discoveryv1.LabelServiceName: o.Labels[discoveryv1.LabelServiceName]}
+		for n := range o.Endpoints {
+			o.Endpoints[n].TargetRef, o.Endpoints[n].Hostname, o.Endpoints[n].DeprecatedTopology = nil, nil, nil
+		}
+	case *corev1.Node:
+		o.Status = corev1.NodeStatus{Addresses: o.Status.Addresses}
+	}
+	return object.(runtime.Object), nil
+}

@@ -1,0 +1,164 @@
+package render
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/fairlead-lb/fairlead/ipvs"
+)
+
+// endpoints is what a Service's slices say, merged: one entry for each port name, protocol and
+// address.
+type endpoints map[portKey]map[netip.AddrPort]endpoint
+
+type portKey struct {
+	name     string
+	protocol ipvs.Protocol
+}
+
+type endpoint struct {
+	ready, serving, terminating bool
+	local                       bool // on this node, or not known to be elsewhere
+}
+
+// collect merges the slices. What cannot be used is left out with a warning that names the slice.
+func collect(endpointSlices []*discoveryv1.EndpointSlice, node string, warn func(string, ...any)) endpoints {
+	all := make(endpoints)
+	for _, slice := range endpointSlices {
+		complain := func(format string, args ...any) {
+			warn("EndpointSlice %s/%s: %s", slice.Namespace, slice.Name, fmt.Sprintf(format, args...))
+		}
+		if slice.AddressType != discoveryv1.AddressTypeIPv4 && slice.AddressType != discoveryv1.AddressTypeIPv6 {
+			complain("address type %q is not used", slice.AddressType)
+			continue
+		}
+		ports := usablePorts(slice, complain)
+		for _, e := range slice.Endpoints {
+			addr, ok := usableAddress(slice.AddressType, e, complain)
+			if !ok {
+				continue
+			}
+			for _, p := range ports {
+				all.add(p.key, netip.AddrPortFrom(addr, p.number), stateOf(e, node))
+			}
+		}
+	}
+	return all
+}
+
+type usablePort struct {
+	key    portKey
+	number uint16
+}
+
+func usablePorts(slice *discoveryv1.EndpointSlice, complain func(string, ...any)) []usablePort {
+	var ports []usablePort
+	for _, p := range slice.Ports {
+		if p.Port == nil || *p.Port == 0 {
+			continue // "all ports": means nothing to a proxy
+		}
+		var key portKey
+		if p.Name != nil {
+			key.name = *p.Name
+		}
+		var protocol corev1.Protocol
+		if p.Protocol != nil {
+			protocol = *p.Protocol
+		}
+		var ok bool
+		key.protocol, ok = protocolOf(protocol)
+		if !ok || *p.Port < 1 || *p.Port > 65535 {
+			complain("port %q: %d is not a port and protocol that can be served", key.name, *p.Port)
+			continue
+		}
+		ports = append(ports, usablePort{key, uint16(*p.Port)})
+	}
+	return ports
+}
+
+// usableAddress returns the first address of an endpoint; the others have never had a meaning.
+func usableAddress(family discoveryv1.AddressType, e discoveryv1.Endpoint, complain func(string, ...any)) (netip.Addr, bool) {
+	if len(e.Addresses) == 0 {
+		complain("an endpoint without an address")
+		return netip.Addr{}, false
+	}
+	addr, err := netip.ParseAddr(e.Addresses[0])
+	switch {
+	case err != nil || addr.Zone() != "" || addr.Is4In6():
+		complain("endpoint %q is not an IP address", e.Addresses[0])
+	case addr.Is4() != (family == discoveryv1.AddressTypeIPv4):
+		complain("endpoint %s is not of the slice's address type %s", addr, family)
+	case !bindable(addr):
+		complain("endpoint %s can be no pod's address", addr)
+	default:
+		return addr, true
+	}
+	return netip.Addr{}, false
+}
+
+func stateOf(e discoveryv1.Endpoint, node string) endpoint {
+	is := func(p *bool, otherwise bool) bool {
+		if p == nil {
+			return otherwise
+		}
+		return *p
+	}
+	return endpoint{
+		ready:       is(e.Conditions.Ready, true),
+		serving:     is(e.Conditions.Serving, true),
+		terminating: is(e.Conditions.Terminating, false),
+		local:       e.NodeName == nil || *e.NodeName == node,
+	}
+}
+
+// add records an endpoint. Of two with one address and port, one that is not terminating wins: the
+// address has been given to a new pod while the old one's slice still lists it.
+func (all endpoints) add(key portKey, at netip.AddrPort, e endpoint) {
+	if all[key] == nil {
+		all[key] = make(map[netip.AddrPort]endpoint)
+	}
+	if old, twice := all[key][at]; twice && !old.terminating && (e.terminating || old.ready) {
+		return
+	}
+	all[key][at] = e
+}
+
+// realServers chooses the endpoints of one port that get connections: the ready ones, or, where
+// there is none, those that still serve while they terminate.
+func (all endpoints) realServers(name string, protocol ipvs.Protocol, ipv4 bool) map[netip.AddrPort]ipvs.RealServer {
+	ready := make(map[netip.AddrPort]ipvs.RealServer)
+	leaving := make(map[netip.AddrPort]ipvs.RealServer)
+	for at, e := range all[portKey{name, protocol}] {
+		switch {
+		case at.Addr().Is4() != ipv4:
+		case e.ready:
+			ready[at] = ipvs.RealServer{Weight: 1}
+		case e.serving && e.terminating:
+			leaving[at] = ipvs.RealServer{Weight: 1}
+		}
+	}
+	if len(ready) == 0 {
+		return leaving
+	}
+	return ready
+}
+
+// local returns the addresses of the endpoints that may be on this node, sorted.
+func (all endpoints) local() []netip.Addr {
+	seen := make(map[netip.Addr]struct{})
+	var addrs []netip.Addr
+	for _, port := range all {
+		for at, e := range port {
+			if _, twice := seen[at.Addr()]; e.local && !twice {
+				seen[at.Addr()] = struct{}{}
+				addrs = append(addrs, at.Addr())
+			}
+		}
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return addrs
+}

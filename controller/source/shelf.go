@@ -1,0 +1,158 @@
+package source
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// shelf holds the objects of one kind and offers them as a cache.ListerWatcher, so that objects
+// from files pass through the same informers as those of the API server. It is safe for
+// concurrent use.
+type shelf struct {
+	list func([]object, metav1.ListMeta) runtime.Object
+
+	mu       sync.Mutex
+	version  int
+	objects  map[string]object
+	watchers map[*shelfWatch]struct{}
+}
+
+func newShelf(list func([]object, metav1.ListMeta) runtime.Object) *shelf {
+	return &shelf{list: list, version: 1, objects: map[string]object{}, watchers: map[*shelfWatch]struct{}{}}
+}
+
+func keyOf(o object) string { return o.GetNamespace() + "/" + o.GetName() }
+
+// replace makes the shelf hold exactly these objects and tells the watchers what changed.
+func (s *shelf) replace(next map[string]object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, old := range s.objects {
+		if _, stays := next[key]; !stays {
+			delete(s.objects, key)
+			s.tell(watch.Deleted, old)
+		}
+	}
+	for key, o := range next {
+		old, exists := s.objects[key]
+		switch {
+		case !exists:
+			s.objects[key] = o.DeepCopyObject().(object)
+			s.tell(watch.Added, s.objects[key])
+		case !equality.Semantic.DeepEqual(withoutVersion(old), o):
+			s.objects[key] = o.DeepCopyObject().(object)
+			s.tell(watch.Modified, s.objects[key])
+		}
+	}
+}
+
+func withoutVersion(o object) object {
+	bare := o.DeepCopyObject().(object)
+	bare.SetResourceVersion("")
+	return bare
+}
+
+// tell gives the object the next version and queues the event for every watcher.
+func (s *shelf) tell(event watch.EventType, o object) {
+	s.version++
+	o.SetResourceVersion(strconv.Itoa(s.version))
+	for w := range s.watchers {
+		w.queue(watch.Event{Type: event, Object: o.DeepCopyObject()})
+	}
+}
+
+// List implements cache.Lister.
+func (s *shelf) List(metav1.ListOptions) (runtime.Object, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var objects []object
+	for _, key := range slices.Sorted(maps.Keys(s.objects)) {
+		objects = append(objects, s.objects[key].DeepCopyObject().(object))
+	}
+	return s.list(objects, metav1.ListMeta{ResourceVersion: strconv.Itoa(s.version)}), nil
+}
+
+// Watch implements cache.Watcher. No history is kept: a watch from an older version than the
+// current one is told to list again, as the API server does.
+func (s *shelf) Watch(o metav1.ListOptions) (watch.Interface, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o.ResourceVersion != strconv.Itoa(s.version) {
+		return nil, apierrors.NewResourceExpired("the directory has changed since version " + o.ResourceVersion)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &shelfWatch{results: make(chan watch.Event), wake: make(chan struct{}, 1), ctx: ctx}
+	w.stop = func() {
+		cancel()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.watchers, w)
+	}
+	s.watchers[w] = struct{}{}
+	go w.deliver()
+	return w, nil
+}
+
+// IsWatchListSemanticsUnSupported tells client-go to list first and watch then.
+func (s *shelf) IsWatchListSemanticsUnSupported() bool { return true }
+
+// shelfWatch is one watch. Its queue has no limit, so that a slow reader blocks nobody.
+type shelfWatch struct {
+	results chan watch.Event
+	wake    chan struct{}
+	ctx     context.Context
+	stop    func()
+
+	mu      sync.Mutex
+	pending []watch.Event
+}
+
+func (w *shelfWatch) queue(e watch.Event) {
+	w.mu.Lock()
+	w.pending = append(w.pending, e)
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *shelfWatch) deliver() {
+	defer close(w.results)
+	for {
+		w.mu.Lock()
+		events := w.pending
+		w.pending = nil
+		w.mu.Unlock()
+		for _, e := range events {
+			select {
+			case w.results <- e:
+			case <-w.ctx.Done():
+				return
+			}
+		}
+		if len(events) > 0 {
+			continue
+		}
+		select {
+		case <-w.wake:
+		case <-w.ctx.Done():
+			return
+		}
+	}
+}
+
+// ResultChan implements watch.Interface.
+func (w *shelfWatch) ResultChan() <-chan watch.Event { return w.results }
+
+// Stop implements watch.Interface.
+func (w *shelfWatch) Stop() { w.stop() }

@@ -1,0 +1,201 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fairlead-lb/fairlead/controller/render"
+	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/masq"
+)
+
+// sliceSize is how many Services are written before the next ones are rendered. At a cold start the
+// first slice, with the API server and the DNS in it, is in force before the rest is looked at.
+const sliceSize = 512
+
+// shownErrors is how many errors of one round are logged.
+const shownErrors = 10
+
+// round does everything that is due: the audit, the names in the dirty set, what is pending from
+// earlier failures, and drains.
+func (c *Controller) round(ctx context.Context, now time.Time) {
+	c.followNode()
+	if !now.Before(c.trigger.audit) {
+		c.stale = true
+	}
+	errs := []error{c.resync()}
+	before := c.messages()
+	services := 0
+	for ctx.Err() == nil {
+		names, since := c.dirty.take(sliceSize)
+		c.Health.started(since, len(names) > 0)
+		_, more := c.dirty.oldest()
+		c.settled = c.settled || !more
+		errs = append(errs, c.sync(names, now))
+		services += len(names)
+		if !more {
+			break
+		}
+	}
+	c.finish(now, services, c.messages()-before, errors.Join(errs...))
+}
+
+// sync is the one path. It renders the named Services and writes what is pending, theirs and
+// whatever failed before. Each kernel package grows in the order of dependence and shrinks in the
+// reverse, and adds come before removes.
+func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
+	for len(names) > 0 {
+		names = append(names[1:], c.renderService(names[0])...)
+	}
+	errs := []error{
+		c.masq.Upsert(),
+		c.ipvs.Upsert(),
+		c.dummyif.Upsert(c.bindable),
+	}
+	if c.settled && c.source.Complete() {
+		errs = append(errs,
+			c.ipvs.Drain(now),
+			c.ipvs.Expire(now),
+			c.dummyif.Prune(c.ipvs.HoldsAddr),
+			c.ipvs.Prune(),
+			c.masq.Prune(c.guarded),
+		)
+	}
+	return errors.Join(errs...)
+}
+
+// bindable says that a VIP may carry traffic: its guard and SNAT entries and a virtual server exist.
+func (c *Controller) bindable(vip netip.Addr) bool {
+	return c.masq.Has(vipEntry(vip)) && c.ipvs.HasAddr(vip)
+}
+
+// guarded says that an entry must stay because what it is for is still in the kernel.
+func (c *Controller) guarded(e masq.Entry) bool {
+	switch e.Set {
+	case masq.Served:
+		return c.ipvs.Has(keyOf(e))
+	case masq.VIPs:
+		return c.dummyif.Has(e.Addr)
+	}
+	return false
+}
+
+// renderService renders one Service and claims what it wants. It returns the names that this wakes.
+func (c *Controller) renderService(name types.NamespacedName) (woken []types.NamespacedName) {
+	svc := c.objects.service(name)
+	var created time.Time
+	if svc != nil {
+		created = svc.CreationTimestamp.Time
+	}
+	rendered := render.Service(svc, c.objects.endpointSlices(name), c.render)
+	c.Metrics.renders.Inc()
+	losses, woken := c.claims.replace(name, created, rendered)
+	for _, warning := range rendered.Warnings {
+		c.log.Warn("part of a Service is not served", "service", name.String(), "reason", warning)
+	}
+	for _, l := range losses {
+		c.log.Warn("a Service wants what an older one has", "service", name.String(),
+			"server", l.key.String(), "has", l.winner.String())
+	}
+	c.log.Debug("rendered", "service", name.String(), "servers", len(rendered.Servers), "reason", rendered.Reason)
+	return woken
+}
+
+// resync reads the kernel when there is reason to think that it is not as it was left. Tables that
+// cannot be read keep what they knew.
+func (c *Controller) resync() error {
+	if !c.stale {
+		return nil
+	}
+	started := time.Now()
+	sets, err := c.masq.Resync()
+	if err != nil {
+		return c.unreadable(err) // the sets say what is ours: without them nothing may be judged
+	}
+	servers, err := c.ipvs.Resync(func(k ipvs.Key) bool { return c.masq.Has(served(k)) && !c.excluded(k.Addr.Addr()) })
+	if err != nil {
+		return c.unreadable(err)
+	}
+	bindings, err := c.dummyif.Resync(func(vip netip.Addr) bool { return c.masq.Has(vipEntry(vip)) })
+	if err != nil {
+		return c.unreadable(err)
+	}
+	c.stale = false
+	c.trigger.audit = time.Now().Add(c.options.SyncPeriod)
+	c.Metrics.audited(time.Since(started), map[string]int{"masq": sets, "ipvs": servers, "dummyif": bindings})
+	if drift := sets + servers + bindings; drift > 0 && c.settled {
+		c.log.Warn("the kernel was not as Fairlead left it; putting it right",
+			"rulesAndEntries", sets, "servers", servers, "addresses", bindings)
+	}
+	return nil
+}
+
+func (c *Controller) unreadable(err error) error {
+	c.Health.unreadable()
+	return err
+}
+
+func (c *Controller) excluded(addr netip.Addr) bool {
+	for _, cidr := range c.options.Excluded {
+		if cidr.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// followNode takes over changed node facts.
+func (c *Controller) followNode() {
+	now := nodeOf(c.objects.node(), c.options.HostIPs)
+	if c.node.equal(now) {
+		return
+	}
+	c.node = now
+	c.log.Info("node facts", "ips", now.ips, "zone", now.zone, "podCIDRs", now.podCIDRs)
+	c.claims.rebind()
+	if c.options.NodeCIDR {
+		c.options.Masq.Pods.CIDRs = now.podCIDRs
+		c.masq.SetOptions(c.options.Masq)
+		c.stale = true
+	}
+}
+
+// finish records how a round went, and logs it if it changed anything or failed.
+func (c *Controller) finish(now time.Time, services int, messages uint64, err error) {
+	took := time.Since(now)
+	c.Metrics.synced(c, took, err)
+	if err == nil {
+		c.trigger.succeeded()
+	} else {
+		c.trigger.failed(time.Now())
+		c.stale = c.stale || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist)
+		c.log.Error("some of it failed and will be tried again", "in", c.trigger.retry, "err", firstErrors(err))
+	}
+	if !c.stale || err == nil {
+		c.Health.finished(time.Now())
+	}
+	if messages > 0 {
+		c.log.Info("synced", "services", services, "messages", messages, "took", took.Round(time.Microsecond),
+			"draining", c.ipvs.Draining())
+	}
+}
+
+// firstErrors shortens a joined error to what a person reads.
+func firstErrors(err error) error {
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) <= shownErrors {
+		return err
+	}
+	return fmt.Errorf("%s\n... and %d more", strings.Join(lines[:shownErrors], "\n"), len(lines)-shownErrors)
+}
+
+func (c *Controller) messages() uint64 {
+	return c.masq.Messages() + c.ipvs.Messages() + c.dummyif.Messages()
+}

@@ -1,0 +1,127 @@
+package dummyif
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+
+	"github.com/fairlead-lb/fairlead/internal/delta"
+)
+
+// Device is the desired and the actual set of VIPs on the dummy device. It is not safe for
+// concurrent use: one goroutine owns it and its Kernel.
+type Device struct {
+	kernel   Kernel
+	route    bool
+	source   func(netip.Addr) netip.Addr
+	bindings delta.Table[Binding, netip.Addr] // value: the source of a route
+	messages uint64
+}
+
+// NewDevice returns a device with nothing desired. With route set, VIPs are bound as local routes
+// whose preferred source is what the source function returns for the VIP; it may return an invalid
+// address.
+func NewDevice(kernel Kernel, route bool, source func(vip netip.Addr) netip.Addr) *Device {
+	return &Device{kernel: kernel, route: route, source: source}
+}
+
+// Set makes the VIP desired.
+func (d *Device) Set(vip netip.Addr) {
+	var source netip.Addr
+	if d.route {
+		source = d.source(vip)
+	}
+	d.bindings.Set(Binding{vip, d.route}, source)
+}
+
+// Unset makes the VIP undesired.
+func (d *Device) Unset(vip netip.Addr) { d.bindings.Unset(Binding{vip, d.route}) }
+
+// Has reports whether the VIP is bound in either way, to the best of the device's knowledge.
+func (d *Device) Has(vip netip.Addr) bool {
+	_, addr := d.bindings.Actual(Binding{vip, false})
+	_, route := d.bindings.Actual(Binding{vip, true})
+	return addr || route
+}
+
+// Resync makes sure of the device and reads what is bound to it. Bindings that are neither
+// desired, nor known from before, nor owned according to the given function stay invisible: they
+// are somebody else's. It returns how many bindings were not as believed.
+func (d *Device) Resync(owned func(netip.Addr) bool) (drift int, err error) {
+	d.messages++
+	if _, err := d.kernel.Ensure(); err != nil {
+		return 0, fmt.Errorf("ensure the dummy device: %w", err)
+	}
+	d.messages++
+	dump, err := d.kernel.Bindings()
+	if err != nil {
+		return 0, fmt.Errorf("read bound addresses: %w", err)
+	}
+	for b := range dump {
+		_, wanted := d.bindings.Desired(b)
+		if _, known := d.bindings.Actual(b); !wanted && !known && !owned(b.Addr) {
+			delete(dump, b)
+		}
+	}
+	for b, source := range d.bindings.AllActual() {
+		if seen, ok := dump[b]; !ok || seen != source {
+			drift++
+		}
+	}
+	d.bindings.ReplaceActual(dump)
+	return drift, nil
+}
+
+// Upsert binds what is pending, except the VIPs that ready refuses.
+func (d *Device) Upsert(ready func(netip.Addr) bool) error {
+	var ops []Op
+	for b, source := range d.bindings.Upserts() {
+		if ready(b.Addr) {
+			ops = append(ops, Op{Verb: Bind, Binding: b, Source: source})
+		}
+	}
+	return d.apply(ops)
+}
+
+// Prune unbinds what is no longer desired, except the VIPs that are held.
+func (d *Device) Prune(held func(netip.Addr) bool) error {
+	var ops []Op
+	for b := range d.bindings.Prunes() {
+		_, rebound := d.bindings.Actual(Binding{b.Addr, !b.Route}) // the other way: the VIP stays bound
+		if rebound || !held(b.Addr) {
+			ops = append(ops, Op{Verb: Unbind, Binding: b})
+		}
+	}
+	return d.apply(ops)
+}
+
+func (d *Device) apply(ops []Op) error {
+	if len(ops) == 0 {
+		return nil
+	}
+	d.messages += uint64(len(ops))
+	results := d.kernel.Apply(ops)
+	var errs []error
+	for i, op := range ops {
+		var err error
+		if results != nil {
+			err = results[i]
+		}
+		switch {
+		case op.Verb == Bind && err == nil:
+			d.bindings.SetActual(op.Binding, op.Source)
+		case op.Verb == Unbind && (err == nil || errors.Is(err, fs.ErrNotExist)):
+			d.bindings.UnsetActual(op.Binding)
+		default:
+			errs = append(errs, fmt.Errorf("ip %s: %w", op, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Messages is the number of netlink messages, reads included, that this device has caused.
+func (d *Device) Messages() uint64 { return d.messages }
+
+// Pending is the number of bindings with work to do, held ones included.
+func (d *Device) Pending() int { return d.bindings.Pending() }

@@ -1,0 +1,108 @@
+package dummyif
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Fake is a Kernel in memory. It counts messages and fails on request.
+type Fake struct {
+	bindings map[Binding]netip.Addr
+	exists   bool
+
+	// Messages counts writes and reads, one each.
+	Messages int
+	// Writes counts the operations that were tried and device changes.
+	Writes int
+	// Fail, if set, decides about an operation before the device does.
+	Fail func(Op) error
+}
+
+var _ Kernel = (*Fake)(nil)
+
+// NewFake returns a kernel without the device.
+func NewFake() *Fake { return &Fake{bindings: make(map[Binding]netip.Addr)} }
+
+// Ensure implements Kernel.
+func (f *Fake) Ensure() (bool, error) {
+	f.Messages++
+	changed := !f.exists
+	if changed {
+		f.Writes++
+	}
+	f.exists = true
+	return changed, nil
+}
+
+// Bindings implements Kernel.
+func (f *Fake) Bindings() (map[Binding]netip.Addr, error) {
+	f.Messages++
+	return maps.Clone(f.bindings), nil
+}
+
+// Apply implements Kernel.
+func (f *Fake) Apply(ops []Op) []error {
+	f.Messages += len(ops)
+	f.Writes += len(ops)
+	var errs []error
+	for i, op := range ops {
+		if err := f.apply(op); err != nil {
+			if errs == nil {
+				errs = make([]error, len(ops))
+			}
+			errs[i] = err
+		}
+	}
+	return errs
+}
+
+func (f *Fake) apply(op Op) error {
+	if f.Fail != nil {
+		if err := f.Fail(op); err != nil {
+			return err
+		}
+	}
+	if _, bound := f.bindings[op.Binding]; !f.exists || op.Verb == Unbind && !bound {
+		return fs.ErrNotExist
+	}
+	if op.Verb == Unbind {
+		delete(f.bindings, op.Binding)
+	} else {
+		f.bindings[op.Binding] = op.Source
+	}
+	return nil
+}
+
+// Remove implements Kernel.
+func (f *Fake) Remove() error {
+	f.Messages++
+	if len(f.bindings) == 0 {
+		f.exists = false
+	}
+	return nil
+}
+
+// Dump returns what is bound, sorted, one line each.
+func (f *Fake) Dump() string { return Dump(f) }
+
+// Dump reads what is bound and returns it sorted, in the words of ip(8). Errors appear in the
+// text: it is meant for people and tests.
+func Dump(kernel Kernel) string {
+	bindings, err := kernel.Bindings()
+	if err != nil {
+		return fmt.Sprintf("error: %v\n", err)
+	}
+	var out strings.Builder
+	for _, b := range slices.SortedFunc(maps.Keys(bindings), Binding.Compare) {
+		fmt.Fprint(&out, b)
+		if bindings[b].IsValid() {
+			fmt.Fprint(&out, " src ", bindings[b])
+		}
+		fmt.Fprintln(&out)
+	}
+	return out.String()
+}

@@ -1,0 +1,181 @@
+package dummyif
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-lb/fairlead/internal/nlbatch"
+)
+
+// alias marks the device as Fairlead's own creation (ip link: "alias fairlead").
+const alias = "fairlead"
+
+// Linux is the Kernel of the network namespace that it was opened in. It writes in batches of its
+// own encoding and reads through vishvananda/netlink.
+type Linux struct {
+	name   string
+	index  int
+	conn   *nlbatch.Conn
+	handle *netlink.Handle
+	batch  nlbatch.Batch
+}
+
+var _ Kernel = (*Linux)(nil)
+
+// Open connects to the current network namespace. The device need not exist.
+func Open(name string) (*Linux, error) {
+	conn, err := nlbatch.Dial(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, err
+	}
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("open rtnetlink: %w", err)
+	}
+	return &Linux{name: name, conn: conn, handle: handle}, nil
+}
+
+// Close releases the sockets.
+func (l *Linux) Close() error {
+	l.handle.Close()
+	return l.conn.Close()
+}
+
+// Ensure implements Kernel. A device that is there is used as it is, whoever made it, provided
+// that it is a dummy: binding VIPs to a real one would hand the node's traffic to IPVS.
+func (l *Linux) Ensure() (changed bool, err error) {
+	link, err := l.handle.LinkByName(l.name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		if link, err = l.create(); err != nil {
+			return true, err
+		}
+		changed = true
+	}
+	if err != nil {
+		return changed, fmt.Errorf("look up %s: %w", l.name, err)
+	}
+	if link.Type() != "dummy" {
+		return changed, fmt.Errorf("%s is a device of type %s, not a dummy: choose another dummyInterface.name", l.name, link.Type())
+	}
+	l.index = link.Attrs().Index
+	if link.Attrs().Flags&net.FlagUp == 0 {
+		if err := l.handle.LinkSetUp(link); err != nil {
+			return changed, fmt.Errorf("bring up %s: %w", l.name, err)
+		}
+		changed = true
+	}
+	return changed, nil
+}
+
+func (l *Linux) create() (netlink.Link, error) {
+	link := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: l.name}}
+	if err := l.handle.LinkAdd(link); err != nil {
+		return nil, fmt.Errorf("create dummy device %s: %w", l.name, err)
+	}
+	if err := l.handle.LinkSetAlias(link, alias); err != nil {
+		return nil, fmt.Errorf("mark %s as ours: %w", l.name, err)
+	}
+	// No link-local address: nobody is to be reached there. Kernels without IPv6 refuse; fine.
+	const none = 1 // IN6_ADDR_GEN_MODE_NONE, include/uapi/linux/if_link.h
+	_ = l.handle.LinkSetIP6AddrGenMode(link, none)
+	return l.handle.LinkByName(l.name)
+}
+
+// Bindings implements Kernel. Only host addresses (/32, /128) are VIPs, and of the routes only
+// those that carry RouteProtocol.
+func (l *Linux) Bindings() (map[Binding]netip.Addr, error) {
+	link := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: l.name, Index: l.index}}
+	addrs, err := l.handle.AddrList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, err
+	}
+	bindings := make(map[Binding]netip.Addr, len(addrs))
+	for _, a := range addrs {
+		addr, ok := netip.AddrFromSlice(a.IP)
+		ones, bits := a.Mask.Size()
+		if addr = addr.Unmap(); ok && ones == bits && !addr.IsLinkLocalUnicast() {
+			bindings[Binding{Addr: addr}] = netip.Addr{}
+		}
+	}
+	filter := &netlink.Route{LinkIndex: l.index, Table: tableLocal, Protocol: RouteProtocol}
+	const by = netlink.RT_FILTER_OIF | netlink.RT_FILTER_TABLE | netlink.RT_FILTER_PROTOCOL
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		routes, err := l.handle.RouteListFiltered(family, filter, by)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range routes {
+			if r.Dst == nil {
+				continue
+			}
+			if addr, ok := netip.AddrFromSlice(r.Dst.IP); ok {
+				source, _ := netip.AddrFromSlice(r.Src)
+				bindings[Binding{Addr: addr.Unmap(), Route: true}] = source.Unmap()
+			}
+		}
+	}
+	return bindings, nil
+}
+
+// Apply implements Kernel.
+func (l *Linux) Apply(ops []Op) []error {
+	l.batch.Reset()
+	for _, op := range ops {
+		encode(&l.batch, l.index, op)
+	}
+	errs := l.conn.Do(&l.batch)
+	for i, err := range errs {
+		// EADDRNOTAVAIL: no such address; ESRCH: no such route; ENODEV: the device itself is gone.
+		if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ESRCH) || errors.Is(err, syscall.ENODEV) {
+			errs[i] = fmt.Errorf("%w (%v)", fs.ErrNotExist, err)
+		}
+	}
+	return errs
+}
+
+// Remove implements Kernel.
+func (l *Linux) Remove() error {
+	link, err := l.handle.LinkByName(l.name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look up %s: %w", l.name, err)
+	}
+	if link.Type() != "dummy" || link.Attrs().Alias != alias {
+		return nil
+	}
+	l.index = link.Attrs().Index
+	left, err := l.Bindings()
+	if err != nil {
+		return fmt.Errorf("read what is left on %s: %w", l.name, err)
+	}
+	if len(left) > 0 {
+		return nil
+	}
+	if err := l.handle.LinkDel(link); err != nil {
+		return fmt.Errorf("delete %s: %w", l.name, err)
+	}
+	return nil
+}
+
+// Exists reports whether the device is there, without creating it.
+func (l *Linux) Exists() (bool, error) {
+	link, err := l.handle.LinkByName(l.name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look up %s: %w", l.name, err)
+	}
+	l.index = link.Attrs().Index
+	return true, nil
+}

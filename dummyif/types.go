@@ -1,0 +1,79 @@
+package dummyif
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// Binding is one VIP bound in one way.
+type Binding struct {
+	Addr  netip.Addr
+	Route bool // a local route instead of an address
+}
+
+// String returns the line that shows the binding in `ip addr` or `ip route show table local`.
+func (b Binding) String() string {
+	switch {
+	case b.Route:
+		return "local " + b.Addr.String()
+	case b.Addr.Is4():
+		return "inet " + b.Addr.String() + "/32 scope host"
+	}
+	return "inet6 " + b.Addr.String() + "/128 scope global nodad deprecated"
+}
+
+// Compare orders bindings by address, addresses before routes.
+func (b Binding) Compare(o Binding) int {
+	if c := b.Addr.Compare(o.Addr); c != 0 || b.Route == o.Route {
+		return c
+	}
+	if b.Route {
+		return 1
+	}
+	return -1
+}
+
+// Verb says what an Op does.
+type Verb uint8
+
+// The verbs. Bind replaces what is there.
+const (
+	Bind Verb = iota + 1
+	Unbind
+)
+
+// Op is one write: one netlink request.
+type Op struct {
+	Verb    Verb
+	Binding Binding
+	Source  netip.Addr // preferred source of a route; invalid: the kernel chooses
+}
+
+// String returns the operation as arguments of ip(8).
+func (o Op) String() string {
+	object := "addr"
+	verb := map[Verb]string{Bind: "replace", Unbind: "del"}[o.Verb]
+	if o.Binding.Route {
+		object = "route"
+	}
+	line := fmt.Sprintf("%s %s %s", object, verb, o.Binding)
+	if o.Source.IsValid() {
+		line += " src " + o.Source.String()
+	}
+	return line
+}
+
+// Kernel is the dummy device. Errors satisfy errors.Is with fs.ErrNotExist where the kernel says
+// that the device, address or route is not there. One goroutine owns it.
+type Kernel interface {
+	// Ensure creates the device if it is missing and brings it up. It reports whether it changed
+	// anything.
+	Ensure() (changed bool, err error)
+	// Bindings reads the addresses and local routes of the device, with each route's source.
+	Bindings() (map[Binding]netip.Addr, error)
+	// Apply carries out the operations in order, each on its own. The result is nil, or has one
+	// entry for each operation.
+	Apply(ops []Op) []error
+	// Remove deletes the device if Fairlead created it and nothing is bound to it any more.
+	Remove() error
+}

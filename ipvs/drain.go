@@ -1,0 +1,166 @@
+package ipvs
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// A removed real server gets weight 0: no new connection reaches it, the open ones go on. It is
+// deleted when they have ended or the drain timeout has passed. UDP has no end to wait for, so its
+// real servers are deleted at once.
+//
+// There is no list of drains to lose: a drain is a real server that is there and not desired. After
+// a restart it is found again by Resync and drains on, with a fresh deadline.
+
+const (
+	firstPoll = time.Second     // most short connections are over by then
+	laterPoll = 5 * time.Second // one read for each virtual server that drains
+	maxPolls  = 64              // reads in one Prune, so that a mass drain cannot stall a sync
+)
+
+type realKey struct {
+	server Key
+	real   netip.AddrPort
+}
+
+type drain struct {
+	deadline time.Time // zero: none
+	poll     time.Time
+}
+
+// Drain gives weight 0 to the connected real servers that are no longer desired, so that they get
+// no new connections from here on. It deletes nothing.
+func (t *Table) Drain(now time.Time) error {
+	var ops []Op
+	for k := range t.dirty {
+		if !k.Protocol.connected() {
+			continue
+		}
+		for addr, actual := range t.realsOf(k).Prunes() {
+			key := realKey{k, addr}
+			if _, draining := t.drains[key]; !draining {
+				t.drains[key] = t.newDrain(now)
+			}
+			if actual.Weight != 0 {
+				ops = append(ops, Op{Verb: EditReal, Key: k, Real: addr, Value: RealServer{}})
+			}
+		}
+	}
+	return t.apply(ops)
+}
+
+func (t *Table) newDrain(now time.Time) drain {
+	d := drain{poll: now.Add(firstPoll)}
+	if t.drainTimeout > 0 {
+		d.deadline = now.Add(t.drainTimeout)
+	}
+	return d
+}
+
+// Holds reports that the virtual server must stay reachable: it is desired, or connections to it
+// are draining. Ask after Drain and Expire.
+func (t *Table) Holds(k Key) bool {
+	if t.Desires(k) {
+		return true
+	}
+	table := t.reals[k]
+	if table == nil {
+		return false
+	}
+	for addr := range table.AllActual() {
+		if d, draining := t.drains[realKey{k, addr}]; draining && !d.over() {
+			return true
+		}
+	}
+	return false
+}
+
+// HoldsAddr reports that any virtual server at addr must stay reachable.
+func (t *Table) HoldsAddr(addr netip.Addr) bool { return slices.ContainsFunc(t.at[addr], t.Holds) }
+
+// over marks a drain that has ended: the real server may be deleted.
+func (d drain) over() bool { return d == drain{} }
+
+// Expire ends the drains that are idle, by a bounded number of reads, or past their deadline. Their
+// real servers are deleted by the next Prune.
+func (t *Table) Expire(now time.Time) error {
+	due := make(map[Key]struct{})
+	for key, d := range t.drains {
+		switch {
+		case d.over():
+		case !d.deadline.IsZero() && !now.Before(d.deadline):
+			t.drains[key] = drain{}
+		case !now.Before(d.poll) && len(due) < maxPolls:
+			due[key.server] = struct{}{}
+		}
+	}
+	var errs []error
+	for k := range due {
+		errs = append(errs, t.poll(k, now))
+	}
+	return errors.Join(errs...)
+}
+
+// poll reads the connections of one virtual server and ends its idle drains.
+func (t *Table) poll(k Key, now time.Time) error {
+	t.messages++
+	status, err := t.kernel.RealServers(k)
+	if err != nil {
+		return fmt.Errorf("read connections of %s: %w", k, err)
+	}
+	for addr := range t.realsOf(k).Prunes() {
+		key := realKey{k, addr}
+		d, draining := t.drains[key]
+		if !draining || d.over() {
+			continue
+		}
+		if s, there := status[addr]; !there || s.Idle() {
+			t.drains[key] = drain{}
+			continue
+		}
+		d.poll = now.Add(laterPoll)
+		t.drains[key] = d
+	}
+	return nil
+}
+
+// Prune deletes what is there, not desired and not draining. Real servers go before their virtual
+// server; one that still drains keeps its virtual server. Call Drain before it.
+func (t *Table) Prune() error {
+	var ops []Op
+	for k := range t.dirty {
+		if !t.Holds(k) && t.Has(k) {
+			ops = append(ops, Op{Verb: DeleteServer, Key: k})
+			continue
+		}
+		for addr := range t.realsOf(k).Prunes() {
+			if d, draining := t.drains[realKey{k, addr}]; !draining || d.over() {
+				ops = append(ops, Op{Verb: DeleteReal, Key: k, Real: addr})
+			}
+		}
+	}
+	return t.apply(ops)
+}
+
+// Draining is the number of real servers that wait for their connections to end.
+func (t *Table) Draining() int { return len(t.drains) }
+
+// NextDrain returns when Expire has something to do again.
+func (t *Table) NextDrain() (next time.Time, any bool) {
+	for _, d := range t.drains {
+		if d.over() {
+			continue // waits for a Prune, not for the clock
+		}
+		at := d.poll
+		if !d.deadline.IsZero() && d.deadline.Before(at) {
+			at = d.deadline
+		}
+		if !any || at.Before(next) {
+			next, any = at, true
+		}
+	}
+	return next, any
+}

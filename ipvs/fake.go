@@ -1,0 +1,150 @@
+package ipvs
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Fake is a Kernel in memory. It refuses what the kernel refuses, counts messages, and fails on
+// request. Every operation is O(1); Dump is for tests.
+type Fake struct {
+	servers map[Key]*fakeServer
+
+	// Messages counts writes and reads, one each.
+	Messages int
+	// Writes keeps every operation that was tried, when Record is set.
+	Writes []Op
+	Record bool
+	// Fail, if set, decides about an operation before the table does.
+	Fail func(Op) error
+}
+
+type fakeServer struct {
+	VirtualServer
+	reals map[netip.AddrPort]RealStatus
+}
+
+var _ Kernel = (*Fake)(nil)
+
+// NewFake returns an empty table.
+func NewFake() *Fake { return &Fake{servers: make(map[Key]*fakeServer)} }
+
+// Apply implements Kernel.
+func (f *Fake) Apply(ops []Op) []error {
+	var errs []error
+	f.Messages += len(ops)
+	for i, op := range ops {
+		if f.Record {
+			f.Writes = append(f.Writes, op)
+		}
+		err := f.apply(op)
+		if err != nil && errs == nil {
+			errs = make([]error, len(ops))
+		}
+		if err != nil {
+			errs[i] = err
+		}
+	}
+	return errs
+}
+
+func (f *Fake) apply(op Op) error {
+	if f.Fail != nil {
+		if err := f.Fail(op); err != nil {
+			return err
+		}
+	}
+	server, exists := f.servers[op.Key]
+	if op.Verb == AddServer {
+		if exists {
+			return fs.ErrExist
+		}
+		f.servers[op.Key] = &fakeServer{op.Server, make(map[netip.AddrPort]RealStatus)}
+		return nil
+	}
+	if !exists {
+		return fs.ErrNotExist
+	}
+	switch op.Verb {
+	case EditServer:
+		server.VirtualServer = op.Server
+		return nil
+	case DeleteServer:
+		delete(f.servers, op.Key)
+		return nil
+	}
+	return server.apply(op)
+}
+
+func (s *fakeServer) apply(op Op) error {
+	status, exists := s.reals[op.Real]
+	switch {
+	case op.Verb == AddReal && exists:
+		return fs.ErrExist
+	case op.Verb != AddReal && !exists:
+		return fs.ErrNotExist
+	case op.Verb == DeleteReal:
+		delete(s.reals, op.Real)
+		return nil
+	}
+	status.RealServer = op.Value
+	s.reals[op.Real] = status
+	return nil
+}
+
+// Servers implements Kernel.
+func (f *Fake) Servers() (map[Key]VirtualServer, error) {
+	f.Messages++
+	servers := make(map[Key]VirtualServer, len(f.servers))
+	for k, s := range f.servers {
+		servers[k] = s.VirtualServer
+	}
+	return servers, nil
+}
+
+// RealServers implements Kernel. Like the kernel it returns nothing, and no error, for a virtual
+// server that does not exist.
+func (f *Fake) RealServers(k Key) (map[netip.AddrPort]RealStatus, error) {
+	f.Messages++
+	if s, ok := f.servers[k]; ok {
+		return maps.Clone(s.reals), nil
+	}
+	return nil, nil
+}
+
+// SetConnections makes a real server look busy, or idle again.
+func (f *Fake) SetConnections(k Key, real netip.AddrPort, active int) {
+	if s, ok := f.servers[k]; ok {
+		status := s.reals[real]
+		status.ActiveConnections = active
+		s.reals[real] = status
+	}
+}
+
+// Dump returns the table as `ipvsadm -Sn` would, sorted.
+func (f *Fake) Dump() string { return Dump(f) }
+
+// Dump reads a kernel's table and returns it as `ipvsadm -Sn` would, sorted. Errors appear in the
+// text: it is meant for people and tests.
+func Dump(kernel Kernel) string {
+	servers, err := kernel.Servers()
+	if err != nil {
+		return fmt.Sprintf("error: %v\n", err)
+	}
+	var out strings.Builder
+	for _, k := range slices.SortedFunc(maps.Keys(servers), Key.Compare) {
+		fmt.Fprintln(&out, FormatServer(k, servers[k]))
+		reals, err := kernel.RealServers(k)
+		if err != nil {
+			fmt.Fprintf(&out, "error: %v\n", err)
+		}
+		for _, addr := range slices.SortedFunc(maps.Keys(reals), netip.AddrPort.Compare) {
+			fmt.Fprintln(&out, FormatReal(k, addr, reals[addr].RealServer))
+		}
+	}
+	return out.String()
+}

@@ -1,0 +1,226 @@
+package ipvs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	moby "github.com/moby/ipvs"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-lb/fairlead/internal/nlbatch"
+)
+
+// Linux is the Kernel of the network namespace that it was opened in. It writes in batches of its
+// own encoding and reads through moby/ipvs.
+type Linux struct {
+	conn   *nlbatch.Conn
+	family uint16
+	reader *moby.Handle
+	batch  nlbatch.Batch
+}
+
+var _ Kernel = (*Linux)(nil)
+
+// ErrNoIPVS says that the kernel has no IPVS. moby/ipvs would go on and pretend that every write
+// succeeds.
+var ErrNoIPVS = errors.New("the kernel has no IPVS: the module ip_vs is neither built in nor loadable")
+
+// ErrNoScheduler says that the kernel does not know a scheduler.
+var ErrNoScheduler = errors.New("the kernel has no such scheduler")
+
+// Open connects to the virtual server table of the current network namespace. It loads the module
+// ip_vs where that is possible and returns ErrNoIPVS where it is not.
+func Open() (*Linux, error) {
+	family, err := genericFamily()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := nlbatch.Dial(unix.NETLINK_GENERIC)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := moby.New("")
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("open IPVS reader: %w", err)
+	}
+	return &Linux{conn: conn, family: family, reader: reader}, nil
+}
+
+// genericFamily returns the number of the generic netlink family IPVS.
+func genericFamily() (uint16, error) {
+	family, err := netlink.GenlFamilyGet("IPVS")
+	if errors.Is(err, unix.ENOENT) {
+		// Its failure shows in the second look-up, in words that are clearer than modprobe's.
+		_ = exec.Command("modprobe", "ip_vs").Run()
+		family, err = netlink.GenlFamilyGet("IPVS")
+	}
+	if errors.Is(err, unix.ENOENT) {
+		return 0, ErrNoIPVS
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look for IPVS in the kernel: %w", err)
+	}
+	return family.ID, nil
+}
+
+// Close releases the sockets.
+func (l *Linux) Close() error {
+	l.reader.Close()
+	return l.conn.Close()
+}
+
+// Apply implements Kernel.
+func (l *Linux) Apply(ops []Op) []error {
+	l.batch.Reset()
+	for _, op := range ops {
+		encode(&l.batch, l.family, op)
+	}
+	errs := l.conn.Do(&l.batch)
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = classify(ops[i], err)
+		}
+	}
+	return errs
+}
+
+// classify gives an errno the meaning that it has for the operation. The standard library maps
+// EEXIST and ENOENT but not ESRCH, and IPVS says ENOENT for a scheduler that it lacks.
+func classify(op Op, err error) error {
+	addsServer := op.Verb == AddServer || op.Verb == EditServer
+	switch {
+	case errors.Is(err, syscall.ENOENT) && addsServer:
+		return fmt.Errorf("%w: %s", ErrNoScheduler, op.Server.Scheduler)
+	case errors.Is(err, syscall.ESRCH):
+		return fmt.Errorf("%w (%v)", fs.ErrNotExist, err)
+	}
+	return err
+}
+
+// Servers implements Kernel.
+func (l *Linux) Servers() (map[Key]VirtualServer, error) {
+	list, err := l.reader.GetServices()
+	if err != nil {
+		return nil, err
+	}
+	servers := make(map[Key]VirtualServer, len(list))
+	for _, s := range list {
+		addr, ok := toAddr(s.Address)
+		if s.FWMark != 0 || !ok {
+			continue
+		}
+		servers[Key{Addr: netip.AddrPortFrom(addr, s.Port), Protocol: Protocol(s.Protocol)}] = toServer(s)
+	}
+	return servers, nil
+}
+
+func toServer(s *moby.Service) VirtualServer {
+	v := VirtualServer{Scheduler: s.SchedName, Flags: Flags(s.Flags) & settable &^ Persistent}
+	if Flags(s.Flags)&Persistent != 0 {
+		v.Persistence = time.Duration(s.Timeout) * time.Second
+	}
+	return v
+}
+
+// RealServers implements Kernel.
+func (l *Linux) RealServers(k Key) (map[netip.AddrPort]RealStatus, error) {
+	addr := k.Addr.Addr()
+	list, err := l.reader.GetDestinations(&moby.Service{
+		AddressFamily: familyOf(addr),
+		Protocol:      uint16(k.Protocol),
+		Address:       addr.AsSlice(),
+		Port:          k.Addr.Port(),
+	})
+	if errors.Is(err, syscall.ESRCH) {
+		return nil, fmt.Errorf("%w (%v)", fs.ErrNotExist, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	reals := make(map[netip.AddrPort]RealStatus, len(list))
+	for _, d := range list {
+		if addr, ok := toAddr(d.Address); ok {
+			reals[netip.AddrPortFrom(addr, d.Port)] = toStatus(d)
+		}
+	}
+	return reals, nil
+}
+
+func toStatus(d *moby.Destination) RealStatus {
+	return RealStatus{
+		RealServer: RealServer{
+			Weight:  uint16(d.Weight),
+			Foreign: d.ConnectionFlags&moby.ConnectionFlagFwdMask != moby.ConnectionFlagMasq,
+		},
+		ActiveConnections:   d.ActiveConnections,
+		InactiveConnections: d.InactiveConnections,
+	}
+}
+
+func toAddr(ip net.IP) (netip.Addr, bool) {
+	addr, ok := netip.AddrFromSlice(ip)
+	return addr.Unmap(), ok
+}
+
+// Timeouts are the idle times after which IPVS forgets a connection. Zero leaves the kernel's.
+type Timeouts struct{ TCP, TCPFin, UDP time.Duration }
+
+// SetTimeouts changes the non-zero timeouts that differ from the kernel's. Whole seconds.
+func (l *Linux) SetTimeouts(want Timeouts) error {
+	have, err := l.reader.GetConfig()
+	if err != nil {
+		return fmt.Errorf("read IPVS timeouts: %w", err)
+	}
+	next := *have
+	for _, p := range []struct {
+		to   *time.Duration
+		want time.Duration
+	}{{&next.TimeoutTCP, want.TCP}, {&next.TimeoutTCPFin, want.TCPFin}, {&next.TimeoutUDP, want.UDP}} {
+		if p.want > 0 {
+			*p.to = p.want
+		}
+	}
+	if next == *have {
+		return nil
+	}
+	if err := l.reader.SetConfig(&next); err != nil {
+		return fmt.Errorf("set IPVS timeouts: %w", err)
+	}
+	return nil
+}
+
+// ProbeScheduler returns ErrNoScheduler when the kernel cannot provide the scheduler. Where the
+// module's name does not already answer, it asks the kernel with a virtual server for a firewall
+// mark that nothing sets, which lives for the time between two requests.
+func (l *Linux) ProbeScheduler(scheduler string) error {
+	if _, err := os.Stat("/sys/module/ip_vs_" + scheduler); err == nil {
+		return nil
+	}
+	probe := &moby.Service{
+		AddressFamily: familyIPv4, FWMark: probeMark, SchedName: scheduler, Netmask: 0xffffffff,
+	}
+	err := l.reader.NewService(probe)
+	if errors.Is(err, syscall.ENOENT) {
+		return fmt.Errorf("%w: %s (tried to load ip_vs_%s; known ones are %s)",
+			ErrNoScheduler, scheduler, scheduler, strings.Join(Schedulers(), " "))
+	}
+	if err != nil {
+		return fmt.Errorf("probe scheduler %s: %w", scheduler, err)
+	}
+	if err := l.reader.DelService(probe); err != nil {
+		return fmt.Errorf("remove the probe for scheduler %s: %w", scheduler, err)
+	}
+	return nil
+}
+
+const probeMark = 0xfa171ead

@@ -1,0 +1,274 @@
+package ipvs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/delta"
+)
+
+// Table is the desired and the actual virtual server table, and the drains between them. It is
+// not safe for concurrent use: one goroutine owns it and its Kernel.
+type Table struct {
+	kernel Kernel
+
+	servers delta.Table[Key, VirtualServer]
+	reals   map[Key]*delta.Table[netip.AddrPort, RealServer]
+	dirty   map[Key]struct{}     // virtual servers with pending work of any kind
+	at      map[netip.Addr][]Key // the actual virtual servers of an address
+
+	drainTimeout time.Duration // 0: until the connections end
+	drains       map[realKey]drain
+
+	messages uint64
+}
+
+// NewTable returns an empty table over kernel. drainTimeout is the longest time that a removed
+// real server lingers; 0 means until its connections end.
+func NewTable(kernel Kernel, drainTimeout time.Duration) *Table {
+	return &Table{
+		kernel:       kernel,
+		reals:        make(map[Key]*delta.Table[netip.AddrPort, RealServer]),
+		dirty:        make(map[Key]struct{}),
+		at:           make(map[netip.Addr][]Key),
+		drainTimeout: drainTimeout,
+		drains:       make(map[realKey]drain),
+	}
+}
+
+// Set makes the virtual server, with exactly these real servers, desired. Nothing is written.
+func (t *Table) Set(k Key, v VirtualServer, reals map[netip.AddrPort]RealServer) {
+	t.servers.Set(k, v.drainSafe())
+	table := t.realsOf(k)
+	for addr := range table.AllDesired() {
+		if _, keep := reals[addr]; !keep {
+			table.Unset(addr)
+		}
+	}
+	for addr, real := range reals {
+		table.Set(addr, real)
+		delete(t.drains, realKey{k, addr})
+	}
+	t.touch(k)
+}
+
+// Unset makes the virtual server and all its real servers undesired. Nothing is written.
+func (t *Table) Unset(k Key) {
+	t.servers.Unset(k)
+	table := t.realsOf(k)
+	for addr := range table.AllDesired() {
+		table.Unset(addr)
+	}
+	t.touch(k)
+}
+
+// Desires reports whether the virtual server is desired.
+func (t *Table) Desires(k Key) bool { _, ok := t.servers.Desired(k); return ok }
+
+// Has reports whether the kernel has the virtual server, to the best of the table's knowledge.
+func (t *Table) Has(k Key) bool { _, ok := t.servers.Actual(k); return ok }
+
+// HasAddr reports whether the kernel has any virtual server of this table at addr.
+func (t *Table) HasAddr(addr netip.Addr) bool { return len(t.at[addr]) > 0 }
+
+// Resync reads the kernel. Virtual servers that are neither desired, nor known from before, nor
+// owned according to the given function stay invisible to the table: they are somebody else's.
+// It returns how many virtual and real servers were not as the table believed.
+func (t *Table) Resync(owned func(Key) bool) (drift int, err error) {
+	t.messages++
+	dump, err := t.kernel.Servers()
+	if err != nil {
+		return 0, fmt.Errorf("read virtual servers: %w", err)
+	}
+	for k := range dump {
+		if !t.Desires(k) && !t.Has(k) && !owned(k) {
+			delete(dump, k)
+		}
+	}
+	for k, actual := range t.servers.AllActual() {
+		if seen, ok := dump[k]; !ok || seen != actual {
+			drift++
+		}
+	}
+	var errs []error
+	for k, v := range dump {
+		n, err := t.resyncReals(k)
+		if errors.Is(err, fs.ErrNotExist) {
+			delete(dump, k) // it went between the two reads
+			continue
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		t.setActual(k, v)
+		drift += n
+	}
+	for k := range t.servers.AllActual() {
+		if _, seen := dump[k]; !seen {
+			t.gone(k)
+		}
+	}
+	return drift, errors.Join(errs...)
+}
+
+// resyncReals reads the real servers of one virtual server.
+func (t *Table) resyncReals(k Key) (drift int, err error) {
+	t.messages++
+	status, err := t.kernel.RealServers(k)
+	if err != nil {
+		return 0, fmt.Errorf("read real servers of %s: %w", k, err)
+	}
+	seen := make(map[netip.AddrPort]RealServer, len(status))
+	for addr, s := range status {
+		seen[addr] = s.RealServer
+	}
+	table := t.realsOf(k)
+	known := 0
+	for addr, actual := range table.AllActual() {
+		known++
+		if now, ok := seen[addr]; !ok || now != actual {
+			drift++
+		}
+	}
+	if t.Has(k) && len(seen) > known {
+		drift += len(seen) - known
+	}
+	table.ReplaceActual(seen)
+	t.touch(k)
+	return drift, nil
+}
+
+// Upsert adds and changes what is pending: virtual servers before their real servers, everything
+// in one batch. What fails stays pending.
+func (t *Table) Upsert() error {
+	var ops []Op
+	for k := range t.dirty {
+		if desired, ok := t.servers.Desired(k); ok {
+			ops = t.upsertOps(ops, k, desired)
+		}
+	}
+	return t.apply(ops)
+}
+
+func (t *Table) upsertOps(ops []Op, k Key, desired VirtualServer) []Op {
+	if actual, there := t.servers.Actual(k); !there {
+		ops = append(ops, Op{Verb: AddServer, Key: k, Server: desired})
+	} else if actual != desired {
+		ops = append(ops, Op{Verb: EditServer, Key: k, Server: desired})
+	}
+	table := t.realsOf(k)
+	for addr, real := range table.Upserts() {
+		verb := AddReal
+		if _, there := table.Actual(addr); there {
+			verb = EditReal
+		}
+		ops = append(ops, Op{Verb: verb, Key: k, Real: addr, Value: real})
+	}
+	return ops
+}
+
+// apply writes the operations and records what happened. Deleting what is already gone is
+// success. Any other disagreement with the kernel satisfies errors.Is with fs.ErrExist or
+// fs.ErrNotExist: the caller should Resync.
+func (t *Table) apply(ops []Op) error {
+	if len(ops) == 0 {
+		return nil
+	}
+	t.messages += uint64(len(ops))
+	var errs []error
+	results := t.kernel.Apply(ops)
+	for i, op := range ops {
+		var err error
+		if results != nil {
+			err = results[i]
+		}
+		deletion := op.Verb == DeleteServer || op.Verb == DeleteReal
+		if err == nil || deletion && errors.Is(err, fs.ErrNotExist) {
+			t.done(op)
+			continue
+		}
+		errs = append(errs, fmt.Errorf("ipvsadm %s: %w", op, err))
+	}
+	return errors.Join(errs...)
+}
+
+// done records a write that succeeded.
+func (t *Table) done(op Op) {
+	switch op.Verb {
+	case AddServer, EditServer:
+		t.setActual(op.Key, op.Server)
+	case DeleteServer:
+		t.gone(op.Key)
+	case AddReal, EditReal:
+		t.realsOf(op.Key).SetActual(op.Real, op.Value)
+	case DeleteReal:
+		t.realsOf(op.Key).UnsetActual(op.Real)
+		delete(t.drains, realKey{op.Key, op.Real})
+	}
+	t.touch(op.Key)
+}
+
+func (t *Table) setActual(k Key, v VirtualServer) {
+	if !t.Has(k) {
+		addr := k.Addr.Addr()
+		t.at[addr] = append(t.at[addr], k)
+	}
+	t.servers.SetActual(k, v)
+	t.touch(k)
+}
+
+// gone records that the virtual server is not in the kernel, nor then any of its real servers.
+func (t *Table) gone(k Key) {
+	if t.Has(k) {
+		addr := k.Addr.Addr()
+		t.at[addr] = slices.DeleteFunc(t.at[addr], func(other Key) bool { return other == k })
+		if len(t.at[addr]) == 0 {
+			delete(t.at, addr)
+		}
+	}
+	t.servers.UnsetActual(k)
+	table := t.realsOf(k)
+	for addr := range table.AllActual() {
+		table.UnsetActual(addr)
+		delete(t.drains, realKey{k, addr})
+	}
+	t.touch(k)
+}
+
+func (t *Table) realsOf(k Key) *delta.Table[netip.AddrPort, RealServer] {
+	table := t.reals[k]
+	if table == nil {
+		table = new(delta.Table[netip.AddrPort, RealServer])
+		t.reals[k] = table
+	}
+	return table
+}
+
+// touch keeps dirty equal to the set of virtual servers with pending work, and forgets those of
+// which nothing is left.
+func (t *Table) touch(k Key) {
+	desired, wanted := t.servers.Desired(k)
+	actual, there := t.servers.Actual(k)
+	table := t.realsOf(k)
+	if !wanted && !there && table.Empty() {
+		delete(t.reals, k)
+		delete(t.dirty, k)
+		return
+	}
+	if wanted != there || desired != actual || table.Pending() > 0 {
+		t.dirty[k] = struct{}{}
+	} else {
+		delete(t.dirty, k)
+	}
+}
+
+// Messages is the number of netlink messages, reads included, that this table has caused.
+func (t *Table) Messages() uint64 { return t.messages }
+
+// Pending is the number of virtual servers with work to do, drains included.
+func (t *Table) Pending() int { return len(t.dirty) }

@@ -1,0 +1,119 @@
+package masq
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/fairlead-lb/fairlead/internal/delta"
+)
+
+// Ruleset is the constant rules and the desired and actual entries of the sets. It is not safe for
+// concurrent use: one goroutine owns it and its Kernel.
+type Ruleset struct {
+	kernel   Kernel
+	options  Options
+	entries  delta.Table[Entry, struct{}]
+	messages uint64
+}
+
+// NewRuleset returns a ruleset with nothing desired but its rules.
+func NewRuleset(kernel Kernel, options Options) *Ruleset {
+	return &Ruleset{kernel: kernel, options: options}
+}
+
+// SetOptions changes the rules from the next Resync on.
+func (r *Ruleset) SetOptions(o Options) { r.options = o }
+
+// Set makes the entry desired.
+func (r *Ruleset) Set(e Entry) { r.entries.Set(e, struct{}{}) }
+
+// Unset makes the entry undesired.
+func (r *Ruleset) Unset(e Entry) { r.entries.Unset(e) }
+
+// Has reports whether the entry is in the kernel, to the best of the ruleset's knowledge.
+func (r *Ruleset) Has(e Entry) bool { _, ok := r.entries.Actual(e); return ok }
+
+// Chains returns every rule, by family.
+func (r *Ruleset) Chains() map[Family][]Chain {
+	chains := make(map[Family][]Chain)
+	for _, f := range r.kernel.Families() {
+		chains[f] = Skeleton(f, r.options, r.kernel.RandomFully(f))
+	}
+	return chains
+}
+
+// Resync makes sure of the sets and the constant rules, and reads the entries of the sets. It
+// returns how many rules had to be written and entries were not as believed.
+func (r *Ruleset) Resync() (drift int, err error) {
+	r.messages++
+	if _, err := r.kernel.EnsureSets(); err != nil {
+		return 0, fmt.Errorf("ensure the sets: %w", err)
+	}
+	r.messages++
+	dump, err := r.kernel.Entries()
+	if err != nil {
+		return 0, fmt.Errorf("read the sets: %w", err)
+	}
+	for e := range r.entries.AllActual() {
+		if _, seen := dump[e]; !seen {
+			drift++
+		}
+	}
+	r.entries.ReplaceActual(dump)
+	var errs []error
+	for f, chains := range r.Chains() {
+		written, err := r.kernel.EnsureRules(f, chains)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("ensure the %s rules: %w", f, err))
+		}
+		drift += written
+	}
+	return drift, errors.Join(errs...)
+}
+
+// Upsert adds what is pending.
+func (r *Ruleset) Upsert() error {
+	var ops []Op
+	for e := range r.entries.Upserts() {
+		ops = append(ops, Op{Entry: e})
+	}
+	return r.apply(ops)
+}
+
+// Prune deletes what is no longer desired, except the entries that are held.
+func (r *Ruleset) Prune(held func(Entry) bool) error {
+	var ops []Op
+	for e := range r.entries.Prunes() {
+		if !held(e) {
+			ops = append(ops, Op{Delete: true, Entry: e})
+		}
+	}
+	return r.apply(ops)
+}
+
+func (r *Ruleset) apply(ops []Op) error {
+	if len(ops) == 0 {
+		return nil
+	}
+	r.messages += uint64(len(ops))
+	results := r.kernel.Apply(ops)
+	var errs []error
+	for i, op := range ops {
+		if results != nil && results[i] != nil {
+			errs = append(errs, fmt.Errorf("ipset %s: %w", op, results[i]))
+			continue
+		}
+		if op.Delete {
+			r.entries.UnsetActual(op.Entry)
+		} else {
+			r.entries.SetActual(op.Entry, struct{}{})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Messages is the number of netlink messages, reads included, that this ruleset has caused.
+func (r *Ruleset) Messages() uint64 { return r.messages }
+
+// Pending is the number of entries with work to do, held ones included.
+func (r *Ruleset) Pending() int { return r.entries.Pending() }

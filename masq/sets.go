@@ -1,0 +1,135 @@
+package masq
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/fairlead-lb/fairlead/internal/nlbatch"
+)
+
+// Numbers of the ipset protocol (include/uapi/linux/netfilter/ipset/ip_set.h).
+const (
+	subsystem    = 6 << 8 // NFNL_SUBSYS_IPSET
+	cmdCreate    = subsystem | 2
+	cmdDestroy   = subsystem | 3
+	cmdList      = subsystem | 7
+	cmdAdd       = subsystem | 9
+	cmdDel       = subsystem | 10
+	protocol     = 6
+	attrProtocol = 1
+	attrSetName  = 2
+	attrTypeName = 3
+	attrRevision = 4
+	attrFamily   = 5
+	attrData     = 7
+	attrADT      = 8
+
+	dataIP        = 1
+	dataCIDR      = 3
+	dataPort      = 4
+	dataProto     = 7
+	dataLineNo    = 9
+	dataMaxElem   = 19
+	dataIP2       = 20
+	dataCIDR2     = 21
+	addrIPv4      = 1
+	addrIPv6      = 2
+	familyIPv4    = 2
+	familyIPv6    = 10
+	revisionPorts = 1 // hash:ip,port knows SCTP from here on
+)
+
+func begin(b *nlbatch.Batch, cmd uint16, set Set, f Family) {
+	b.Begin(cmd, 0, byte(familyNumber(f)), 0, 0, 0) // struct nfgenmsg
+	b.U8(attrProtocol, protocol)
+	b.String(attrSetName, set.Name(f))
+}
+
+func encodeCreate(b *nlbatch.Batch, set Set, f Family) {
+	begin(b, cmdCreate, set, f)
+	b.String(attrTypeName, set.Type())
+	revision := uint8(0)
+	if set == Served {
+		revision = revisionPorts
+	}
+	b.U8(attrRevision, revision)
+	b.U8(attrFamily, familyNumber(f))
+	mark := b.Nest(attrData)
+	b.NetU32(dataMaxElem, MaxEntries)
+	b.Close(mark)
+}
+
+// encodeOp leaves NLM_F_EXCL out: adding what is there and deleting what is not are successes.
+func encodeOp(b *nlbatch.Batch, op Op) {
+	cmd := uint16(cmdAdd)
+	if op.Delete {
+		cmd = cmdDel
+	}
+	e := op.Entry
+	begin(b, cmd, e.Set, FamilyOf(e.Addr))
+	mark := b.Nest(attrData)
+	encodeAddr(b, dataIP, e.Addr)
+	switch e.Set {
+	case Served:
+		b.U8(dataProto, e.Protocol)
+		b.NetU16(dataPort, e.Port)
+	case Hairpin:
+		b.U8(dataCIDR, uint8(e.Addr.BitLen()))
+		encodeAddr(b, dataIP2, e.Addr)
+		b.U8(dataCIDR2, uint8(e.Addr.BitLen()))
+	}
+	b.NetU32(dataLineNo, 0)
+	b.Close(mark)
+}
+
+func encodeAddr(b *nlbatch.Batch, attr uint16, addr netip.Addr) {
+	mark := b.Nest(attr)
+	kind := uint16(addrIPv4)
+	if addr.Is6() {
+		kind = addrIPv6
+	}
+	b.NetData(kind, addr.AsSlice())
+	b.Close(mark)
+}
+
+// decodeEntries calls visit with each entry in one message of a set's listing.
+func decodeEntries(set Set, payload []byte, visit func(Entry)) {
+	const nfgenmsg = 4
+	if len(payload) < nfgenmsg {
+		return
+	}
+	for typ, data := range nlbatch.Attributes(nlbatch.Attribute(payload[nfgenmsg:], attrADT)) {
+		if typ != attrData {
+			continue
+		}
+		e := Entry{Set: set}
+		for typ, value := range nlbatch.Attributes(data) {
+			switch {
+			case typ == dataIP:
+				e.Addr = decodeAddr(value)
+			case typ == dataPort && len(value) == 2:
+				e.Port = binary.BigEndian.Uint16(value)
+			case typ == dataProto && len(value) == 1:
+				e.Protocol = value[0]
+			}
+		}
+		if e.Addr.IsValid() {
+			visit(e)
+		}
+	}
+}
+
+func decodeAddr(data []byte) netip.Addr {
+	for _, bytes := range nlbatch.Attributes(data) {
+		addr, _ := netip.AddrFromSlice(bytes)
+		return addr
+	}
+	return netip.Addr{}
+}
+
+func familyNumber(f Family) uint8 {
+	if f == IPv4 {
+		return familyIPv4
+	}
+	return familyIPv6
+}

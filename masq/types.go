@@ -1,0 +1,136 @@
+package masq
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Family is an address family.
+type Family uint8
+
+// The families; the only place where they are two is the tools that masq drives.
+const (
+	IPv4 Family = 4
+	IPv6 Family = 6
+)
+
+// String returns "IPv4" or "IPv6".
+func (f Family) String() string { return fmt.Sprintf("IPv%d", uint8(f)) }
+
+// FamilyOf returns the family of an address.
+func FamilyOf(addr netip.Addr) Family {
+	if addr.Is4() {
+		return IPv4
+	}
+	return IPv6
+}
+
+// Set is one of the sets that the rules consult. Each exists once for a family.
+type Set uint8
+
+// The sets.
+const (
+	VIPs    Set = iota + 1 // every VIP that is bound: hash:ip
+	Served                 // every address, protocol and port that has a virtual server: hash:ip,port
+	Hairpin                // every endpoint that may run on this node, with itself: hash:net,net
+)
+
+// Sets lists them in the order in which they are filled.
+func Sets() []Set { return []Set{Served, VIPs, Hairpin} }
+
+// Name returns the name of the set in the kernel.
+func (s Set) Name(f Family) string {
+	prefix := "FAIRLEAD-"
+	if f == IPv6 {
+		prefix = "FAIRLEAD-6-"
+	}
+	return prefix + map[Set]string{VIPs: "VIP", Served: "SERVED", Hairpin: "HAIRPIN"}[s]
+}
+
+// Type returns ipset's name of the set's type.
+func (s Set) Type() string {
+	return map[Set]string{VIPs: "hash:ip", Served: "hash:ip,port", Hairpin: "hash:net,net"}[s]
+}
+
+// MaxEntries is the capacity of each set. The kernel's default of 65,536 is too small for large
+// clusters, and kube-proxy's sets stopped there without a word (kubernetes/kubernetes 129389).
+// Memory is taken as entries come.
+const MaxEntries = 1 << 20
+
+// Entry is one entry of one set.
+type Entry struct {
+	Set      Set
+	Addr     netip.Addr
+	Port     uint16 // Served only
+	Protocol uint8  // Served only; the IANA number
+}
+
+// String returns the entry as `ipset save` does.
+func (e Entry) String() string {
+	name := e.Set.Name(FamilyOf(e.Addr))
+	switch e.Set {
+	case Served:
+		return fmt.Sprintf("add %s %s,%s:%d", name, e.Addr, protocolName(e.Protocol), e.Port)
+	case Hairpin:
+		return fmt.Sprintf("add %s %s,%s", name, e.Addr, e.Addr)
+	}
+	return fmt.Sprintf("add %s %s", name, e.Addr)
+}
+
+// Compare orders entries by set, address, port and protocol.
+func (e Entry) Compare(o Entry) int {
+	for _, c := range []int{int(e.Set) - int(o.Set), e.Addr.Compare(o.Addr), int(e.Port) - int(o.Port)} {
+		if c != 0 {
+			return c
+		}
+	}
+	return int(e.Protocol) - int(o.Protocol)
+}
+
+func protocolName(number uint8) string {
+	switch number {
+	case 6:
+		return "tcp"
+	case 17:
+		return "udp"
+	case 132:
+		return "sctp"
+	}
+	return fmt.Sprint(number)
+}
+
+// Op is one write to a set: one netlink request.
+type Op struct {
+	Delete bool
+	Entry  Entry
+}
+
+// String returns the operation as arguments of ipset(8).
+func (o Op) String() string {
+	line := o.Entry.String()
+	if o.Delete {
+		return "del" + strings.TrimPrefix(line, "add")
+	}
+	return line
+}
+
+// Kernel is iptables and ipset. One goroutine owns it.
+type Kernel interface {
+	// EnsureSets creates the sets that are missing. It reports whether it changed anything.
+	EnsureSets() (changed bool, err error)
+	// Entries reads all sets. A set that does not exist has no entries.
+	Entries() (map[Entry]struct{}, error)
+	// Apply carries out the operations in order, each on its own. Adding what is there and
+	// deleting what is not are successes. The result is nil, or has one entry for each operation.
+	Apply(ops []Op) []error
+	// EnsureRules makes Fairlead's rules in each of the chains exactly these, and leaves every
+	// other rule alone. It returns the number of rules that it had to write.
+	EnsureRules(family Family, chains []Chain) (written int, err error)
+	// Remove deletes Fairlead's rules from the chains, then its own chains, then its sets.
+	Remove(chains map[Family][]Chain) error
+	// Families lists the families that can be programmed.
+	Families() []Family
+	// RandomFully reports whether MASQUERADE can choose source ports at random (--random-fully).
+	RandomFully(Family) bool
+}

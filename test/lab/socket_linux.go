@@ -1,0 +1,63 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// DialContext connects from inside the namespace; networks are "tcp" and "udp". Only literal addresses are allowed: a name
+// would be looked up by other goroutines, outside. With a literal, package net makes the socket on the calling thread.
+func (n *Namespace) DialContext(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+	if _, err := netip.ParseAddrPort(addr); err != nil {
+		return nil, fmt.Errorf("dial from %s: %w", n.Name, err)
+	}
+	dialer := net.Dialer{FallbackDelay: -1}
+	dialer.SetMultipathTCP(false)
+	err = n.Do(func() error {
+		conn, err = dialer.DialContext(ctx, network, addr)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("from %s: %w", n.Name, err)
+	}
+	return conn, nil
+}
+
+// ListenTCP listens inside the namespace. Multipath TCP, Go's default for listeners, is off: the lab measures plain TCP.
+func (n *Namespace) ListenTCP(addr string) (listener net.Listener, err error) {
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
+	err = n.listen(addr, func(network string) error {
+		listener, err = config.Listen(context.Background(), "tcp"+network, addr)
+		return err
+	})
+	return listener, err
+}
+
+// ListenUDP opens an unconnected UDP socket inside the namespace.
+func (n *Namespace) ListenUDP(addr string) (conn net.PacketConn, err error) {
+	var config net.ListenConfig
+	err = n.listen(addr, func(network string) error {
+		conn, err = config.ListenPacket(context.Background(), "udp"+network, addr)
+		return err
+	})
+	return conn, err
+}
+
+// listen calls open inside the namespace with the suffix of the address's family: 0.0.0.0 must not mean IPv6 as well.
+func (n *Namespace) listen(addr string, open func(suffix string) error) error {
+	parsed, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return fmt.Errorf("listen in %s: %w", n.Name, err)
+	}
+	suffix := "4"
+	if parsed.Addr().Is6() {
+		suffix = "6"
+	}
+	if err := n.Do(func() error { return open(suffix) }); err != nil {
+		return fmt.Errorf("in %s: %w", n.Name, err)
+	}
+	return nil
+}
