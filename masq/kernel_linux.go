@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/coreos/go-iptables/iptables"
@@ -139,37 +140,69 @@ func setError(err error) error {
 // EnsureRules implements Kernel. Missing or wrong rules are inserted at the top before the old
 // ones are deleted, so that there is no moment without them.
 func (l *Linux) EnsureRules(f Family, chains []Chain) (written int, err error) {
-	tool := l.tools[f]
+	existing, err := l.chains(f, chains)
+	if err != nil {
+		return 0, err
+	}
 	for _, c := range chains {
-		lines, err := tool.List(c.Table, c.Name)
-		if notThere(err) && !c.BuiltIn {
-			err = tool.NewChain(c.Table, c.Name)
-		}
+		n, err := l.ensureChain(f, c, existing[c.Table][c.Name])
+		written += n
 		if err != nil {
-			return written, fmt.Errorf("%s %s: %w", c.Table, c.Name, err)
-		}
-		old, _ := ourRules(lines)
-		if slices.EqualFunc(old, c.Rules, func(o found, r Rule) bool { return o.comment == r.Comment }) {
-			continue
-		}
-		for i, rule := range c.Rules {
-			if err := tool.Insert(c.Table, c.Name, i+1, rule.Spec()...); err != nil {
-				return written, fmt.Errorf("%s %s: %w", c.Table, c.Name, err)
-			}
-			written++
-		}
-		if err := l.deleteRules(f, c, old, len(c.Rules)); err != nil {
-			return written, err
+			return written, fmt.Errorf("%s %s: %w", c.Table, c.Name, trimmed(err))
 		}
 	}
 	return written, nil
+}
+
+// chains lists the chains that exist, by table. Asking for one that does not exist gives an error
+// that differs between the variants of iptables.
+func (l *Linux) chains(f Family, wanted []Chain) (map[string]map[string]bool, error) {
+	existing := make(map[string]map[string]bool)
+	for _, c := range wanted {
+		if existing[c.Table] != nil {
+			continue
+		}
+		names, err := l.tools[f].ListChains(c.Table)
+		if err != nil {
+			return nil, fmt.Errorf("list chains of table %s: %w", c.Table, trimmed(err))
+		}
+		existing[c.Table] = make(map[string]bool, len(names))
+		for _, name := range names {
+			existing[c.Table][name] = true
+		}
+	}
+	return existing, nil
+}
+
+func (l *Linux) ensureChain(f Family, c Chain, exists bool) (written int, err error) {
+	tool := l.tools[f]
+	var lines []string
+	if exists {
+		lines, err = tool.List(c.Table, c.Name)
+	} else {
+		err = tool.NewChain(c.Table, c.Name)
+	}
+	if err != nil {
+		return 0, err
+	}
+	old, _ := ourRules(lines)
+	if slices.EqualFunc(old, c.Rules, func(o found, r Rule) bool { return o.comment == r.Comment }) {
+		return 0, nil
+	}
+	for i, rule := range c.Rules {
+		if err := tool.Insert(c.Table, c.Name, i+1, rule.Spec()...); err != nil {
+			return written, err
+		}
+		written++
+	}
+	return written, l.deleteRules(f, c, old, len(c.Rules))
 }
 
 // deleteRules deletes rules by number, the last one first, after offset others came before them.
 func (l *Linux) deleteRules(f Family, c Chain, rules []found, offset int) error {
 	for _, rule := range slices.Backward(rules) {
 		if err := l.tools[f].DeleteById(c.Table, c.Name, rule.number+offset); err != nil {
-			return fmt.Errorf("delete rule %q from %s %s: %w", rule.comment, c.Table, c.Name, err)
+			return fmt.Errorf("delete rule %q: %w", rule.comment, err)
 		}
 	}
 	return nil
@@ -179,8 +212,15 @@ func (l *Linux) deleteRules(f Family, c Chain, rules []found, offset int) error 
 func (l *Linux) Remove(chains map[Family][]Chain) error {
 	var errs []error
 	for f, list := range chains {
+		existing, err := l.chains(f, list)
+		errs = append(errs, err)
 		for _, c := range slices.Backward(list) { // jumps before the chains that they lead to
-			errs = append(errs, l.removeChain(f, c))
+			if !existing[c.Table][c.Name] {
+				continue
+			}
+			if err := l.removeChain(f, c); err != nil {
+				errs = append(errs, fmt.Errorf("%s %s %s: %w", f, c.Table, c.Name, trimmed(err)))
+			}
 		}
 	}
 	for _, f := range l.Families() {
@@ -199,11 +239,8 @@ func (l *Linux) Remove(chains map[Family][]Chain) error {
 // KUBE-MARK-MASQ and KUBE-POSTROUTING may have come from somebody else, who may still use them.
 func (l *Linux) removeChain(f Family, c Chain) error {
 	lines, err := l.tools[f].List(c.Table, c.Name)
-	if notThere(err) {
-		return nil
-	}
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", c.Table, c.Name, err)
+		return err
 	}
 	ours, others := ourRules(lines)
 	if err := l.deleteRules(f, c, ours, 0); err != nil {
@@ -213,12 +250,10 @@ func (l *Linux) removeChain(f Family, c Chain) error {
 		return nil
 	}
 	if err := l.tools[f].DeleteChain(c.Table, c.Name); err != nil {
-		return fmt.Errorf("delete chain %s %s (does a rule of somebody else's lead there?): %w", c.Table, c.Name, err)
+		return fmt.Errorf("delete the chain (does a rule of somebody else's lead there?): %w", err)
 	}
 	return nil
 }
 
-func notThere(err error) bool {
-	var failure *iptables.Error
-	return errors.As(err, &failure) && failure.IsNotExist()
-}
+// trimmed takes the line end off what a program said.
+func trimmed(err error) error { return errors.New(strings.TrimSpace(err.Error())) }
