@@ -73,13 +73,12 @@ func (c *claims) replace(name types.NamespacedName, created time.Time, r render.
 	var now held
 	for _, server := range r.Servers {
 		now.servers = append(now.servers, server.Key)
-		woken := c.claim(server.Key, claimant{name, created})
+		wake = append(wake, c.claim(server.Key, claimant{name, created})...)
 		if winner := c.servers[server.Key][0].name; winner != name {
 			losses = append(losses, lost{server.Key, winner})
 			continue
 		}
 		c.ipvs.Set(server.Key, server.Config, server.Reals)
-		wake = append(wake, woken...)
 	}
 	now.hairpin = r.Hairpin
 	c.replaceHairpin(before.hairpin, now.hairpin)
@@ -91,8 +90,8 @@ func (c *claims) replace(name types.NamespacedName, created time.Time, r render.
 	return losses, wake
 }
 
-// claim adds or keeps the Service among those that want the virtual server. It returns the Service
-// that had it and has it no more.
+// claim adds or keeps the Service among those that want the virtual server. It returns the other
+// Service, if any, that has just got it or lost it.
 func (c *claims) claim(key ipvs.Key, me claimant) (woken []types.NamespacedName) {
 	list := c.servers[key]
 	if len(list) == 0 {
@@ -109,10 +108,13 @@ func (c *claims) claim(key ipvs.Key, me claimant) (woken []types.NamespacedName)
 	list = append(list, me)
 	slices.SortFunc(list, claimant.compare)
 	c.servers[key] = list
-	if winner != me.name && list[0].name == me.name {
+	switch list[0].name {
+	case winner:
+		return nil
+	case me.name:
 		return []types.NamespacedName{winner}
 	}
-	return nil
+	return []types.NamespacedName{list[0].name} // deleted and created again, the Service is younger now
 }
 
 // release removes the Service from those that want the virtual server. It returns the Service that

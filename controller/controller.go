@@ -56,9 +56,10 @@ type Controller struct {
 	masq    *masq.Ruleset
 	claims  *claims
 
-	trigger trigger
-	stale   bool // the kernel is not as it was read: Resync before the next write
-	settled bool // everything listed at the start has been written once: now Prune may delete
+	trigger  trigger
+	stale    bool // the kernel is not as it was read: Resync before the next write
+	readable bool // the last Resync succeeded
+	settled  bool // everything listed at the start has been written once: now Prune may delete
 
 	Health  *Health
 	Metrics *Metrics
@@ -95,7 +96,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		return err
 	}
 	c.objects = informers
-	if err := c.resync(); err != nil { // rules and sets before anything else, and whatever the API server does
+	if err := c.resync(time.Now()); err != nil { // rules and sets before anything else, and whatever the API server does
 		return fmt.Errorf("read the kernel: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)

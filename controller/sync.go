@@ -24,13 +24,14 @@ const sliceSize = 512
 const shownErrors = 10
 
 // round does everything that is due: the audit, the names in the dirty set, what is pending from
-// earlier failures, and drains.
+// earlier failures, and drains. All that waits for a time waits for the given one.
 func (c *Controller) round(ctx context.Context, now time.Time) {
+	started := time.Now()
 	c.followNode()
 	if !now.Before(c.trigger.audit) {
 		c.stale = true
 	}
-	errs := []error{c.resync()}
+	errs := []error{c.resync(now)}
 	before := c.messages()
 	services := 0
 	for ctx.Err() == nil {
@@ -44,7 +45,14 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 			break
 		}
 	}
-	c.finish(now, services, c.messages()-before, errors.Join(errs...))
+	err := errors.Join(errs...)
+	c.finish(now, err)
+	took := time.Since(started)
+	c.Metrics.synced(c, took, err)
+	if messages := c.messages() - before; messages > 0 {
+		c.log.Info("synced", "services", services, "messages", messages,
+			"took", took.Round(time.Microsecond), "draining", c.ipvs.Draining())
+	}
 }
 
 // sync is the one path. It renders the named Services and writes what is pending, theirs and
@@ -56,7 +64,7 @@ func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
 	}
 	errs := []error{
 		c.masq.Upsert(),
-		c.ipvs.Upsert(),
+		c.ipvs.Upsert(c.marked),
 		c.dummyif.Upsert(c.bindable),
 	}
 	if c.settled && c.source.Complete() {
@@ -70,6 +78,10 @@ func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
 	}
 	return errors.Join(errs...)
 }
+
+// marked says that a virtual server's set entry exists. It is what guards the VIP's other ports, and
+// by it a restarted daemon knows the virtual server as its own.
+func (c *Controller) marked(k ipvs.Key) bool { return c.masq.Has(served(k)) }
 
 // bindable says that a VIP may carry traffic: its guard and SNAT entries and a virtual server exist.
 func (c *Controller) bindable(vip netip.Addr) bool {
@@ -110,7 +122,7 @@ func (c *Controller) renderService(name types.NamespacedName) (woken []types.Nam
 
 // resync reads the kernel when there is reason to think that it is not as it was left. Tables that
 // cannot be read keep what they knew.
-func (c *Controller) resync() error {
+func (c *Controller) resync(now time.Time) error {
 	if !c.stale {
 		return nil
 	}
@@ -119,7 +131,7 @@ func (c *Controller) resync() error {
 	if err != nil {
 		return c.unreadable(err) // the sets say what is ours: without them nothing may be judged
 	}
-	servers, err := c.ipvs.Resync(func(k ipvs.Key) bool { return c.masq.Has(served(k)) && !c.excluded(k.Addr.Addr()) })
+	servers, err := c.ipvs.Resync(func(k ipvs.Key) bool { return c.marked(k) && !c.excluded(k.Addr.Addr()) })
 	if err != nil {
 		return c.unreadable(err)
 	}
@@ -127,8 +139,8 @@ func (c *Controller) resync() error {
 	if err != nil {
 		return c.unreadable(err)
 	}
-	c.stale = false
-	c.trigger.audit = time.Now().Add(c.options.SyncPeriod)
+	c.stale, c.readable = false, true
+	c.trigger.audit = now.Add(c.options.SyncPeriod)
 	c.Metrics.audited(time.Since(started), map[string]int{"masq": sets, "ipvs": servers, "dummyif": bindings})
 	if drift := sets + servers + bindings; drift > 0 && c.settled {
 		c.log.Warn("the kernel was not as Fairlead left it; putting it right",
@@ -138,6 +150,7 @@ func (c *Controller) resync() error {
 }
 
 func (c *Controller) unreadable(err error) error {
+	c.readable = false
 	c.Health.unreadable()
 	return err
 }
@@ -167,23 +180,17 @@ func (c *Controller) followNode() {
 	}
 }
 
-// finish records how a round went, and logs it if it changed anything or failed.
-func (c *Controller) finish(now time.Time, services int, messages uint64, err error) {
-	took := time.Since(now)
-	c.Metrics.synced(c, took, err)
+// finish records how a round went.
+func (c *Controller) finish(now time.Time, err error) {
 	if err == nil {
 		c.trigger.succeeded()
 	} else {
-		c.trigger.failed(time.Now())
+		c.trigger.failed(now)
 		c.stale = c.stale || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist)
 		c.log.Error("some of it failed and will be tried again", "in", c.trigger.retry, "err", firstErrors(err))
 	}
-	if !c.stale || err == nil {
+	if c.readable {
 		c.Health.finished(time.Now())
-	}
-	if messages > 0 {
-		c.log.Info("synced", "services", services, "messages", messages, "took", took.Round(time.Microsecond),
-			"draining", c.ipvs.Draining())
 	}
 }
 

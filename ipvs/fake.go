@@ -63,6 +63,9 @@ func (f *Fake) apply(op Op) error {
 		if exists {
 			return fs.ErrExist
 		}
+		if err := f.knows(op.Server.Scheduler); err != nil {
+			return err
+		}
 		f.servers[op.Key] = &fakeServer{op.Server, make(map[netip.AddrPort]RealStatus)}
 		return nil
 	}
@@ -71,6 +74,9 @@ func (f *Fake) apply(op Op) error {
 	}
 	switch op.Verb {
 	case EditServer:
+		if err := f.knows(op.Server.Scheduler); err != nil {
+			return err
+		}
 		server.VirtualServer = op.Server
 		return nil
 	case DeleteServer:
@@ -78,6 +84,14 @@ func (f *Fake) apply(op Op) error {
 		return nil
 	}
 	return server.apply(op)
+}
+
+// knows refuses a scheduler that no kernel has.
+func (f *Fake) knows(scheduler string) error {
+	if !slices.Contains(Schedulers(), scheduler) {
+		return fmt.Errorf("%w: %s", ErrNoScheduler, scheduler)
+	}
+	return nil
 }
 
 func (s *fakeServer) apply(op Op) error {
@@ -118,8 +132,11 @@ func (f *Fake) RealServers(k Key) (map[netip.AddrPort]RealStatus, error) {
 
 // SetConnections makes a real server look busy, or idle again.
 func (f *Fake) SetConnections(k Key, real netip.AddrPort, active int) {
-	if s, ok := f.servers[k]; ok {
-		status := s.reals[real]
+	s, ok := f.servers[k]
+	if !ok {
+		return
+	}
+	if status, exists := s.reals[real]; exists {
 		status.ActiveConnections = active
 		s.reals[real] = status
 	}

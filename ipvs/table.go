@@ -128,27 +128,32 @@ func (t *Table) resyncReals(k Key) (drift int, err error) {
 		seen[addr] = s.RealServer
 	}
 	table := t.realsOf(k)
-	known := 0
+	added := len(seen)
 	for addr, actual := range table.AllActual() {
-		known++
-		if now, ok := seen[addr]; !ok || now != actual {
+		now, ok := seen[addr]
+		if !ok {
+			delete(t.drains, realKey{k, addr})
+		} else {
+			added--
+		}
+		if !ok || now != actual {
 			drift++
 		}
 	}
-	if t.Has(k) && len(seen) > known {
-		drift += len(seen) - known
+	if t.Has(k) {
+		drift += added
 	}
 	table.ReplaceActual(seen)
 	t.touch(k)
 	return drift, nil
 }
 
-// Upsert adds and changes what is pending: virtual servers before their real servers, everything
-// in one batch. What fails stays pending.
-func (t *Table) Upsert() error {
+// Upsert adds and changes what is pending, except the virtual servers that ready refuses: virtual
+// servers before their real servers, everything in one batch. What fails stays pending.
+func (t *Table) Upsert(ready func(Key) bool) error {
 	var ops []Op
 	for k := range t.dirty {
-		if desired, ok := t.servers.Desired(k); ok {
+		if desired, ok := t.servers.Desired(k); ok && ready(k) {
 			ops = t.upsertOps(ops, k, desired)
 		}
 	}

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -72,7 +73,7 @@ func usablePorts(slice *discoveryv1.EndpointSlice, complain func(string, ...any)
 		var ok bool
 		key.protocol, ok = protocolOf(protocol)
 		if !ok || *p.Port < 1 || *p.Port > 65535 {
-			complain("port %q: %d is not a port and protocol that can be served", key.name, *p.Port)
+			complain("port %q: %d %s is not a port and protocol that can be served", key.name, *p.Port, cmp.Or(protocol, corev1.ProtocolTCP))
 			continue
 		}
 		ports = append(ports, usablePort{key, uint16(*p.Port)})
@@ -111,20 +112,32 @@ func stateOf(e discoveryv1.Endpoint, node string) endpoint {
 		ready:       is(e.Conditions.Ready, true),
 		serving:     is(e.Conditions.Serving, true),
 		terminating: is(e.Conditions.Terminating, false),
-		local:       e.NodeName == nil || *e.NodeName == node,
+		local:       e.NodeName == nil || *e.NodeName == "" || *e.NodeName == node,
 	}
 }
 
-// add records an endpoint. Of two with one address and port, one that is not terminating wins: the
-// address has been given to a new pod while the old one's slice still lists it.
+// add records an endpoint. Of two with one address and port the better one counts, whichever comes
+// first: slices have no order.
 func (all endpoints) add(key portKey, at netip.AddrPort, e endpoint) {
 	if all[key] == nil {
 		all[key] = make(map[netip.AddrPort]endpoint)
 	}
-	if old, twice := all[key][at]; twice && !old.terminating && (e.terminating || old.ready) {
-		return
+	if old, twice := all[key][at]; !twice || e.rank() > old.rank() {
+		all[key][at] = e
 	}
-	all[key][at] = e
+}
+
+// rank orders the states of an endpoint. One that is not terminating is above all that are: the
+// address has been given to a new pod while the old one's slice still lists it. No two states have
+// one rank.
+func (e endpoint) rank() (rank int) {
+	for _, better := range []bool{!e.terminating, e.ready, e.serving, e.local} {
+		rank *= 2
+		if better {
+			rank++
+		}
+	}
+	return rank
 }
 
 // realServers chooses the endpoints of one port that get connections: the ready ones, or, where
@@ -147,13 +160,18 @@ func (all endpoints) realServers(name string, protocol ipvs.Protocol, ipv4 bool)
 	return ready
 }
 
-// local returns the addresses of the endpoints that may be on this node, sorted.
-func (all endpoints) local() []netip.Addr {
+// local returns the addresses, of the given families, of the endpoints that may be on this node,
+// sorted.
+func (all endpoints) local(ipv4, ipv6 bool) []netip.Addr {
 	seen := make(map[netip.Addr]struct{})
 	var addrs []netip.Addr
 	for _, port := range all {
 		for at, e := range port {
-			if _, twice := seen[at.Addr()]; e.local && !twice {
+			served := ipv6
+			if at.Addr().Is4() {
+				served = ipv4
+			}
+			if _, twice := seen[at.Addr()]; served && e.local && !twice {
 				seen[at.Addr()] = struct{}{}
 				addrs = append(addrs, at.Addr())
 			}

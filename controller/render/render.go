@@ -6,6 +6,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -38,44 +39,54 @@ type Rendered struct {
 	Servers  []Server
 	Hairpin  []netip.Addr // endpoints that may be balanced to themselves on this node
 	Reason   string       // why there are no Servers
-	Warnings []string     // what was left out, and why
+	Warnings []string     // what was left out, and why; sorted
 }
 
-// defaultAffinity is the API's default for sessionAffinityConfig.clientIP.timeoutSeconds; objects
-// from a directory of manifests have not been through the API server's defaulting.
-const defaultAffinity = 10800 * time.Second
+// The API's default and limit for sessionAffinityConfig.clientIP.timeoutSeconds. Objects from a
+// directory of manifests have not been through the API server's defaulting and validation.
+const (
+	defaultAffinity = 10800 * time.Second
+	maxAffinity     = 86400 // seconds
+)
 
-// Service renders one Service. The slices may be those of any address type; the Service may be nil,
-// which renders to nothing.
+// Service renders one Service. The slices may be those of any address type, and in any order: the
+// order makes no difference. The Service may be nil, which renders to nothing.
 func Service(svc *corev1.Service, endpointSlices []*discoveryv1.EndpointSlice, o Options) Rendered {
 	var r Rendered
 	if r.Reason = unserved(svc); r.Reason != "" {
 		return r
 	}
 	endpoints := collect(endpointSlices, o.NodeName, r.warn)
+	config := config(svc, o, r.warn)
+	var ipv4, ipv6 bool
+	seen := make(map[ipvs.Key]struct{})
 	for _, vip := range clusterIPs(svc, o, r.warn) {
 		for _, port := range svc.Spec.Ports {
 			protocol, ok := protocolOf(port.Protocol)
 			if !ok || port.Port < 1 || port.Port > 65535 {
-				r.warn("port %q: %d/%s is not a port and protocol that can be served", port.Name, port.Port, port.Protocol)
+				r.warn("port %q: %d %s is not a port and protocol that can be served", port.Name, port.Port, cmp.Or(port.Protocol, corev1.ProtocolTCP))
 				continue
 			}
 			key := ipvs.Key{Addr: netip.AddrPortFrom(vip, uint16(port.Port)), Protocol: protocol}
-			if slices.ContainsFunc(r.Servers, func(s Server) bool { return s.Key == key }) {
+			if _, twice := seen[key]; twice {
 				r.warn("port %q: %s is there twice", port.Name, key)
 				continue
 			}
+			seen[key] = struct{}{}
 			r.Servers = append(r.Servers, Server{
 				Key:    key,
-				Config: config(svc, o),
+				Config: config,
 				Reals:  endpoints.realServers(port.Name, protocol, vip.Is4()),
 			})
+			ipv4, ipv6 = ipv4 || vip.Is4(), ipv6 || vip.Is6()
 		}
 	}
-	r.Hairpin = endpoints.local()
+	r.Hairpin = endpoints.local(ipv4, ipv6)
 	if len(r.Servers) == 0 {
-		r.Reason, r.Hairpin = "no usable cluster IP and port", nil
+		r.Reason = "no usable cluster IP and port"
 	}
+	slices.Sort(r.Warnings)
+	r.Warnings = slices.Compact(r.Warnings)
 	return r
 }
 
@@ -93,7 +104,7 @@ func unserved(svc *corev1.Service) string {
 		return "no such Service"
 	case svc.Spec.Type == corev1.ServiceTypeExternalName:
 		return "type ExternalName"
-	case svc.Spec.ClusterIP == corev1.ClusterIPNone:
+	case svc.Spec.ClusterIP == corev1.ClusterIPNone || slices.Contains(svc.Spec.ClusterIPs, corev1.ClusterIPNone):
 		return "headless"
 	case svc.Spec.ClusterIP == "" && len(svc.Spec.ClusterIPs) == 0:
 		return "no cluster IP yet"
@@ -135,14 +146,22 @@ func bindable(a netip.Addr) bool {
 	return !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast() && a != broadcast
 }
 
-func config(svc *corev1.Service, o Options) ipvs.VirtualServer {
+// config returns what all virtual servers of the Service have in common.
+func config(svc *corev1.Service, o Options, warn func(string, ...any)) ipvs.VirtualServer {
 	v := ipvs.VirtualServer{Scheduler: o.Scheduler, Flags: o.Flags}
-	if svc.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
+	switch svc.Spec.SessionAffinity {
+	case corev1.ServiceAffinityClientIP:
 		v.Persistence = defaultAffinity
 		if c := svc.Spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
-			seconds := min(max(*c.ClientIP.TimeoutSeconds, 1), 86400)
+			seconds := min(max(*c.ClientIP.TimeoutSeconds, 1), maxAffinity)
+			if given := *c.ClientIP.TimeoutSeconds; given != seconds {
+				warn("session affinity of %d s: not from 1 to %d, %d is used", given, maxAffinity, seconds)
+			}
 			v.Persistence = time.Duration(seconds) * time.Second
 		}
+	case corev1.ServiceAffinityNone, "":
+	default:
+		warn("session affinity %q is unknown", svc.Spec.SessionAffinity)
 	}
 	return v
 }

@@ -1,0 +1,272 @@
+package controller
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/masq"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestServiceIsServedAndGoesWithoutATrace(t *testing.T) {
+	r := newRig(t)
+	empty := r.kernel()
+	name := r.set(service("web", "10.96.0.10"), here(endpoints("10.1.0.1", "10.1.0.2")))
+	r.round()
+	r.mustHold(`
+		-A -t 10.96.0.10:80 -s rr
+		-a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 1
+		-a -t 10.96.0.10:80 -r 10.1.0.2:8080 -m -w 1
+		add FAIRLEAD-VIP 10.96.0.10
+		add FAIRLEAD-SERVED 10.96.0.10,tcp:80
+		add FAIRLEAD-HAIRPIN 10.1.0.1,10.1.0.1
+		add FAIRLEAD-HAIRPIN 10.1.0.2,10.1.0.2
+		inet 10.96.0.10/32 scope host
+	`)
+	r.remove(name)
+	r.round()
+	r.drained()
+	r.mustHold(empty)
+}
+
+func TestRemovedServiceStaysReachableWhileItDrains(t *testing.T) {
+	r := newRig(t)
+	name := r.set(service("web", "10.96.0.10"), endpoints("10.1.0.1"))
+	r.round()
+	key := r.key("10.96.0.10:80", ipvs.TCP)
+	r.ipvs.SetConnections(key, r.real("10.1.0.1:8080"), 1)
+	r.remove(name)
+	r.round()
+	r.later(time.Minute)
+	draining := `
+		-A -t 10.96.0.10:80 -s rr
+		-a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 0
+		add FAIRLEAD-VIP 10.96.0.10
+		add FAIRLEAD-SERVED 10.96.0.10,tcp:80
+		inet 10.96.0.10/32 scope host
+	`
+	r.mustHold(draining)
+	r.restart() // the drain is not lost
+	r.later(time.Minute)
+	r.mustHold(draining)
+	r.ipvs.SetConnections(key, r.real("10.1.0.1:8080"), 0)
+	r.later(time.Minute)
+	r.mustHold("")
+}
+
+func TestReturningServiceGetsItsWeightBackInPlace(t *testing.T) {
+	r := newRig(t)
+	name := r.set(service("web", "10.96.0.10"), endpoints("10.1.0.1"))
+	r.round()
+	r.ipvs.SetConnections(r.key("10.96.0.10:80", ipvs.TCP), r.real("10.1.0.1:8080"), 1)
+	r.remove(name)
+	r.round()
+	r.set(service("web", "10.96.0.10"), endpoints("10.1.0.1"))
+	before := r.messages()
+	r.round()
+	if got := r.messages() - before; got != 1 {
+		t.Errorf("a returning Service cost %d messages, want 1: its weight", got)
+	}
+	r.mustHold(`
+		-A -t 10.96.0.10:80 -s rr
+		-a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 1
+		add FAIRLEAD-VIP 10.96.0.10
+		add FAIRLEAD-SERVED 10.96.0.10,tcp:80
+		inet 10.96.0.10/32 scope host
+	`)
+}
+
+func TestUDPServiceGoesAtOnce(t *testing.T) {
+	r := newRig(t)
+	name := r.set(service("dns", "10.96.0.10", udp), endpoints("10.1.0.1"))
+	r.round()
+	r.ipvs.SetConnections(r.key("10.96.0.10:80", ipvs.UDP), r.real("10.1.0.1:8080"), 1)
+	r.remove(name)
+	r.round()
+	r.mustHold("")
+}
+
+func TestRestartWritesNothing(t *testing.T) {
+	r := newRig(t)
+	for n := range 20 {
+		r.set(service("web"+vip(n), vip(n)), here(endpoints(endpoint(n))))
+	}
+	r.round()
+	held := r.kernel()
+	r.ipvs.Record = true
+	addresses, sets := r.dummyif.Writes, r.masq.Writes
+	r.restart()
+	if len(r.ipvs.Writes) != 0 || r.dummyif.Writes != addresses || r.masq.Writes != sets {
+		t.Errorf("restart wrote: ipvs %v, dummyif %d, masq %d", r.ipvs.Writes, r.dummyif.Writes-addresses, r.masq.Writes-sets)
+	}
+	r.mustHold(held)
+}
+
+func TestRestartRemovesWhatWentMeanwhileAndNothingForeign(t *testing.T) {
+	r := newRig(t)
+	foreign := r.key("192.0.2.7:80", ipvs.TCP)
+	r.ipvs.Apply([]ipvs.Op{{Verb: ipvs.AddServer, Key: foreign, Server: ipvs.VirtualServer{Scheduler: "wlc"}}})
+	name := r.set(service("web", "10.96.0.10"), endpoints("10.1.0.1"))
+	r.round()
+	delete(r.world.services, name)
+	delete(r.world.slices, name)
+	r.restart()
+	r.drained()
+	r.mustHold("-A -t 192.0.2.7:80 -s wlc\n")
+}
+
+func TestNothingIsPrunedUntilTheSourceIsComplete(t *testing.T) {
+	r := newRig(t)
+	name := r.set(service("web", "10.96.0.10", udp), endpoints("10.1.0.1"))
+	r.round()
+	held := r.kernel()
+	r.complete = false
+	r.remove(name)
+	r.round()
+	r.mustHold(held)
+	r.complete = true
+	r.round()
+	r.mustHold("")
+}
+
+func TestOlderServiceKeepsASharedVIPAndTheYoungerTakesOver(t *testing.T) {
+	r := newRig(t)
+	young := r.set(service("a-young", "10.96.0.10", created(time.Unix(200, 0))), endpoints("10.1.0.2"))
+	r.round()
+	old := r.set(service("z-old", "10.96.0.10", created(time.Unix(100, 0))), endpoints("10.1.0.1"))
+	r.round()
+	r.drained()
+	const rest = `
+		add FAIRLEAD-VIP 10.96.0.10
+		add FAIRLEAD-SERVED 10.96.0.10,tcp:80
+		inet 10.96.0.10/32 scope host
+	`
+	r.mustHold("-A -t 10.96.0.10:80 -s rr\n-a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 1" + rest)
+	for _, want := range []string{"ns/a-young", "ns/z-old", "tcp 10.96.0.10:80"} {
+		if !strings.Contains(r.log.String(), want) {
+			t.Errorf("the log does not name %s:\n%s", want, r.log)
+		}
+	}
+	r.remove(old)
+	r.round()
+	r.drained()
+	r.mustHold("-A -t 10.96.0.10:80 -s rr\n-a -t 10.96.0.10:80 -r 10.1.0.2:8080 -m -w 1" + rest)
+	r.remove(young)
+	r.round()
+	r.drained()
+	r.mustHold("")
+}
+
+func TestDriftIsFoundByTheAuditAndHealed(t *testing.T) {
+	r := newRig(t)
+	r.set(service("web", "10.96.0.10"), endpoints("10.1.0.1", "10.1.0.2"))
+	r.round()
+	held := r.kernel()
+	key := r.key("10.96.0.10:80", ipvs.TCP)
+	r.ipvs.Apply([]ipvs.Op{{Verb: ipvs.DeleteServer, Key: key}}) // ipvsadm -C
+	r.masq.Apply([]masq.Op{{Delete: true, Entry: served(key)}})  // ipset flush
+	r.later(2 * time.Hour)
+	r.mustHold(held)
+	if !strings.Contains(r.log.String(), "not as Fairlead left it") {
+		t.Errorf("the log says nothing of drift:\n%s", r.log)
+	}
+}
+
+func TestDriftMetByAWriteIsHealedByTheRetry(t *testing.T) {
+	r := newRig(t)
+	r.set(service("web", "10.96.0.10"), endpoints("10.1.0.1"))
+	r.round()
+	r.ipvs.Apply([]ipvs.Op{{Verb: ipvs.DeleteServer, Key: r.key("10.96.0.10:80", ipvs.TCP)}})
+	r.set(service("web", "10.96.0.10"), endpoints("10.1.0.1", "10.1.0.2"))
+	r.round() // adds a real server to what is not there
+	r.round()
+	if got := r.ipvs.Dump(); strings.Count(got, "\n") != 3 {
+		t.Errorf("after the retry the kernel holds\n%s", got)
+	}
+}
+
+func TestARefusedServiceKeepsNobodyElseWaiting(t *testing.T) {
+	r := newRig(t)
+	bad := r.key("10.96.0.66:80", ipvs.TCP)
+	r.ipvs.Fail = func(op ipvs.Op) error {
+		if op.Key == bad {
+			return errors.New("refused")
+		}
+		return nil
+	}
+	r.set(service("bad", "10.96.0.66"), endpoints("10.1.0.1"))
+	r.set(service("good", "10.96.0.10"), endpoints("10.1.0.1"))
+	r.round()
+	if got := r.dummyif.Dump(); got != "inet 10.96.0.10/32 scope host\n" {
+		t.Errorf("bound: %s; a VIP without a virtual server must not be, the other one must", got)
+	}
+	if _, healthy := r.c.Health.Check(time.Now()); !healthy {
+		t.Error("one refused Service makes the node unhealthy")
+	}
+	if !strings.Contains(r.log.String(), "tcp 10.96.0.66:80") && !strings.Contains(r.log.String(), "-t 10.96.0.66:80") {
+		t.Errorf("the log does not name the virtual server:\n%s", r.log)
+	}
+	r.ipvs.Fail = nil
+	r.round()
+	if got := r.dummyif.Dump(); strings.Count(got, "\n") != 2 {
+		t.Errorf("after the retry, bound: %s", got)
+	}
+}
+
+func TestTheAPIServerAndDNSComeFirstAtAColdStart(t *testing.T) {
+	r := newRig(t)
+	r.ipvs.Record = true
+	for n := range 3 * sliceSize {
+		r.set(service("web"+vip(n), vip(n)), endpoints(endpoint(n)))
+	}
+	api := service("kubernetes", "10.127.0.1")
+	api.ObjectMeta = metav1.ObjectMeta{Namespace: "default", Name: "kubernetes"}
+	dns := service("kube-dns", "10.127.0.10")
+	dns.ObjectMeta = metav1.ObjectMeta{Namespace: "kube-system", Name: "kube-dns"}
+	r.set(api, endpoints("10.1.0.1"))
+	r.set(dns, endpoints("10.1.0.1"))
+	r.round()
+	for _, addr := range []string{"10.127.0.1:80", "10.127.0.10:80"} {
+		at := -1
+		for i, op := range r.ipvs.Writes {
+			if op.Verb == ipvs.AddServer && op.Key == r.key(addr, ipvs.TCP) {
+				at = i
+			}
+		}
+		if at < 0 || at >= 2*sliceSize {
+			t.Errorf("%s was write %d of %d; it belongs to the first slice", addr, at, len(r.ipvs.Writes))
+		}
+	}
+}
+
+func TestNodeCIDRFollowsTheNode(t *testing.T) {
+	r := newRig(t)
+	r.c.options.NodeCIDR = true
+	r.world.nodes = &corev1.Node{Spec: corev1.NodeSpec{PodCIDRs: []string{"10.244.3.0/24", "fd00:3::/64"}}}
+	before := r.masq.RuleCount()
+	r.round()
+	if got := r.masq.RuleCount() - before; got != 2 {
+		t.Errorf("%d more rules, want one for each family", got)
+	}
+	r.world.nodes = &corev1.Node{Spec: corev1.NodeSpec{PodCIDRs: []string{"10.244.9.0/24", "fd00:9::/64"}}}
+	r.round()
+	if got := r.masq.RuleCount() - before; got != 2 {
+		t.Errorf("%d more rules after the Node has changed, want 2", got)
+	}
+}
+
+func TestTheNumberOfRulesDoesNotDependOnServices(t *testing.T) {
+	r := newRig(t)
+	none := r.masq.RuleCount()
+	for n := range 1000 {
+		r.set(service("web"+vip(n), vip(n)), here(endpoints(endpoint(n), endpoint(n+1))))
+	}
+	r.round()
+	if got := r.masq.RuleCount(); got != none || none == 0 {
+		t.Errorf("%d rules with 1,000 Services, %d with none", got, none)
+	}
+}
