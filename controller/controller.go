@@ -56,10 +56,11 @@ type Controller struct {
 	masq    *masq.Ruleset
 	claims  *claims
 
-	trigger  trigger
-	stale    bool // the kernel is not as it was read: Resync before the next write
-	readable bool // the last Resync succeeded
-	settled  bool // everything listed at the start has been written once: now Prune may delete
+	trigger   trigger
+	stale     bool // the kernel is not as it was read: Resync before the next write
+	readable  bool // the last Resync succeeded
+	auditStep int  // virtual servers whose real servers one step of the audit reads
+	settled   bool // everything listed at the start has been written once: now Prune may delete
 
 	Health  *Health
 	Metrics *Metrics

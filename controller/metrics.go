@@ -51,7 +51,7 @@ func newMetrics() *Metrics {
 		services: prometheus.NewGauge(gauge("services", "Services that are served.")),
 		servers:  prometheus.NewGauge(gauge("virtual_servers", "Virtual servers that are desired.")),
 		draining: prometheus.NewGauge(gauge("draining_real_servers", "Removed real servers whose connections have not ended.")),
-		audit:    prometheus.NewGauge(gauge("audit_duration_seconds", "Duration of the last audit of the kernel.")),
+		audit:    prometheus.NewGauge(gauge("audit_duration_seconds", "Duration of the first step of the last audit of the kernel.")),
 		drift:    prometheus.NewCounterVec(counter("drift_total", "Kernel objects found other than Fairlead left them, by package."), []string{"package"}),
 	}
 	m.Registry.MustRegister(m.renders, m.rounds, m.duration, m.last, m.messages, m.pending, m.services, m.servers,
@@ -83,9 +83,8 @@ func (m *Metrics) synced(c *Controller, took time.Duration, err error) {
 	}
 }
 
-// audited records a Resync.
-func (m *Metrics) audited(took time.Duration, drift map[string]int) {
-	m.audit.Set(took.Seconds())
+// found records what a read of the kernel showed to be other than Fairlead left it.
+func (m *Metrics) found(drift map[string]int) {
 	for name, n := range drift {
 		m.drift.WithLabelValues(name).Add(float64(n))
 	}

@@ -28,11 +28,8 @@ const shownErrors = 10
 func (c *Controller) round(ctx context.Context, now time.Time) {
 	started := time.Now()
 	c.followNode()
-	if !now.Before(c.trigger.audit) {
-		c.stale = true
-	}
 	errs := []error{c.resync(now)}
-	before := c.messages()
+	before := c.writes()
 	services := 0
 	for ctx.Err() == nil {
 		names, since := c.dirty.take(sliceSize)
@@ -49,8 +46,8 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	c.finish(now, err)
 	took := time.Since(started)
 	c.Metrics.synced(c, took, err)
-	if messages := c.messages() - before; messages > 0 {
-		c.log.Info("synced", "services", services, "messages", messages,
+	if writes := c.writes() - before; writes > 0 {
+		c.log.Info("synced", "services", services, "writes", writes,
 			"took", took.Round(time.Microsecond), "draining", c.ipvs.Draining())
 	}
 }
@@ -120,18 +117,51 @@ func (c *Controller) renderService(name types.NamespacedName) (woken []types.Nam
 	return woken
 }
 
-// resync reads the kernel when there is reason to think that it is not as it was left. Tables that
-// cannot be read keep what they knew.
+// resync reads the kernel: all of it where there is reason to think that it is not as it was left,
+// and for the audit step by step, so that no change ever waits for a whole one. Tables that cannot
+// be read keep what they knew.
 func (c *Controller) resync(now time.Time) error {
-	if !c.stale {
-		return nil
+	auditing := !now.Before(c.trigger.audit)
+	switch {
+	case c.stale:
+		return c.resyncAll(now)
+	case auditing && c.ipvs.Unread() > 0:
+		drift, err := c.ipvs.ResyncReals(c.auditStep)
+		c.found(0, drift, 0)
+		c.trigger.step(now, c.options.SyncPeriod, c.ipvs.Unread() > 0)
+		return err
+	case auditing:
+		err := c.resyncAllBut(now)
+		c.auditStep = c.ipvs.Unread()/(auditSteps/2) + 1
+		return err
 	}
+	return nil
+}
+
+// resyncAll reads the whole kernel at once.
+func (c *Controller) resyncAll(now time.Time) error {
+	if err := c.resyncAllBut(now); err != nil {
+		return err
+	}
+	drift, err := c.ipvs.ResyncReals(c.ipvs.Unread())
+	if err != nil {
+		return c.unreadable(err)
+	}
+	c.found(0, drift, 0)
+	c.stale = false
+	c.trigger.step(now, c.options.SyncPeriod, false)
+	return nil
+}
+
+// resyncAllBut reads everything but the real servers of known virtual servers.
+func (c *Controller) resyncAllBut(now time.Time) error {
 	started := time.Now()
+	c.trigger.cycle(now, c.options.SyncPeriod)
 	sets, err := c.masq.Resync()
 	if err != nil {
 		return c.unreadable(err) // the sets say what is ours: without them nothing may be judged
 	}
-	servers, err := c.ipvs.Resync(func(k ipvs.Key) bool { return c.marked(k) && !c.excluded(k.Addr.Addr()) })
+	servers, err := c.ipvs.ResyncServers(func(k ipvs.Key) bool { return c.marked(k) && !c.excluded(k.Addr.Addr()) })
 	if err != nil {
 		return c.unreadable(err)
 	}
@@ -139,14 +169,19 @@ func (c *Controller) resync(now time.Time) error {
 	if err != nil {
 		return c.unreadable(err)
 	}
-	c.stale, c.readable = false, true
-	c.trigger.audit = now.Add(c.options.SyncPeriod)
-	c.Metrics.audited(time.Since(started), map[string]int{"masq": sets, "ipvs": servers, "dummyif": bindings})
-	if drift := sets + servers + bindings; drift > 0 && c.settled {
+	c.readable = true
+	c.Metrics.audit.Set(time.Since(started).Seconds())
+	c.found(sets, servers, bindings)
+	return nil
+}
+
+// found reports what was not as Fairlead left it.
+func (c *Controller) found(sets, servers, bindings int) {
+	c.Metrics.found(map[string]int{"masq": sets, "ipvs": servers, "dummyif": bindings})
+	if sets+servers+bindings > 0 && c.settled {
 		c.log.Warn("the kernel was not as Fairlead left it; putting it right",
 			"rulesAndEntries", sets, "servers", servers, "addresses", bindings)
 	}
-	return nil
 }
 
 func (c *Controller) unreadable(err error) error {
@@ -203,6 +238,4 @@ func firstErrors(err error) error {
 	return fmt.Errorf("%s\n... and %d more", strings.Join(lines[:shownErrors], "\n"), len(lines)-shownErrors)
 }
 
-func (c *Controller) messages() uint64 {
-	return c.masq.Messages() + c.ipvs.Messages() + c.dummyif.Messages()
-}
+func (c *Controller) writes() uint64 { return c.masq.Writes() + c.ipvs.Writes() + c.dummyif.Writes() }

@@ -14,7 +14,26 @@ const (
 type trigger struct {
 	retry time.Duration // 0: the last round succeeded
 	at    time.Time     // when to retry
-	audit time.Time     // when to read the whole kernel again
+	audit time.Time     // when to read more of the kernel
+	next  time.Time     // when to begin anew with that
+}
+
+// auditSteps is into how many steps an audit is cut. It is done with half of them, so that each sync
+// period sees everything once even when rounds are late.
+const auditSteps = 16
+
+// cycle begins an audit: the first step is taken, and the next cycle begins in a sync period.
+func (t *trigger) cycle(now time.Time, period time.Duration) {
+	t.next = now.Add(period)
+	t.audit = now.Add(period / auditSteps)
+}
+
+// step records that a step of the audit is done.
+func (t *trigger) step(now time.Time, period time.Duration, more bool) {
+	t.audit = t.next
+	if more {
+		t.audit = now.Add(period / auditSteps)
+	}
 }
 
 // failed and succeeded record how a round ended.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 
 	"github.com/fairlead-lb/fairlead/internal/delta"
 )
@@ -17,6 +18,7 @@ type Device struct {
 	source   func(netip.Addr) netip.Addr
 	bindings delta.Table[Binding, netip.Addr] // value: the source of a route
 	messages uint64
+	writes   uint64
 }
 
 // NewDevice returns a device with nothing desired. With route set, VIPs are bound as local routes
@@ -88,12 +90,36 @@ func (d *Device) Upsert(ready func(netip.Addr) bool) error {
 func (d *Device) Prune(held func(netip.Addr) bool) error {
 	var ops []Op
 	for b := range d.bindings.Prunes() {
-		_, rebound := d.bindings.Actual(Binding{b.Addr, !b.Route}) // the other way: the VIP stays bound
-		if rebound || !held(b.Addr) {
+		if d.rebound(b) || !held(b.Addr) {
 			ops = append(ops, Op{Verb: Unbind, Binding: b})
 		}
 	}
-	return d.apply(ops)
+	return d.apply(append(ops, d.restoreRoutes(ops)...))
+}
+
+// restoreRoutes binds the IPv4 routes again behind the unbinding of addresses. The kernel takes the
+// last IPv4 address of a device for the end of IPv4 there and flushes the device's routes, whoever
+// made them (fib_inetaddr_event, net/ipv4/fib_frontend.c). In one send, the gap is microseconds. It
+// happens when an operator changes from addresses to routes, and then once.
+func (d *Device) restoreRoutes(ops []Op) (restore []Op) {
+	flushes := func(op Op) bool { return !op.Binding.Route && op.Binding.Addr.Is4() }
+	if !d.route || !slices.ContainsFunc(ops, flushes) {
+		return nil
+	}
+	for b, source := range d.bindings.AllActual() {
+		if _, wanted := d.bindings.Desired(b); wanted && b.Route && b.Addr.Is4() {
+			restore = append(restore, Op{Verb: Bind, Binding: b, Source: source})
+		}
+	}
+	return restore
+}
+
+// rebound reports that the VIP is bound the other way, and stays so.
+func (d *Device) rebound(b Binding) bool {
+	other := Binding{b.Addr, !b.Route}
+	_, wanted := d.bindings.Desired(other)
+	_, there := d.bindings.Actual(other)
+	return wanted && there
 }
 
 func (d *Device) apply(ops []Op) error {
@@ -101,6 +127,7 @@ func (d *Device) apply(ops []Op) error {
 		return nil
 	}
 	d.messages += uint64(len(ops))
+	d.writes += uint64(len(ops))
 	results := d.kernel.Apply(ops)
 	var errs []error
 	for i, op := range ops {
@@ -122,6 +149,9 @@ func (d *Device) apply(ops []Op) error {
 
 // Messages is the number of netlink messages, reads included, that this device has caused.
 func (d *Device) Messages() uint64 { return d.messages }
+
+// Writes is the number of those messages that write.
+func (d *Device) Writes() uint64 { return d.writes }
 
 // Pending is the number of bindings with work to do, held ones included.
 func (d *Device) Pending() int { return d.bindings.Pending() }

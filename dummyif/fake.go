@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Fake is a Kernel in memory. It counts messages and fails on request.
+// Fake is a Kernel in memory. It loses what the kernel loses, counts messages and fails on request.
 type Fake struct {
 	bindings map[Binding]netip.Addr
 	exists   bool
@@ -69,12 +69,26 @@ func (f *Fake) apply(op Op) error {
 	if _, bound := f.bindings[op.Binding]; !f.exists || op.Verb == Unbind && !bound {
 		return fs.ErrNotExist
 	}
-	if op.Verb == Unbind {
-		delete(f.bindings, op.Binding)
-	} else {
+	if op.Verb == Bind {
 		f.bindings[op.Binding] = op.Source
+		return nil
+	}
+	delete(f.bindings, op.Binding)
+	if !op.Binding.Route && op.Binding.Addr.Is4() {
+		f.flushWithoutAddress()
 	}
 	return nil
+}
+
+// flushWithoutAddress does what the kernel does when a device loses its last IPv4 address: its IPv4
+// routes go, too.
+func (f *Fake) flushWithoutAddress() {
+	for b := range f.bindings {
+		if !b.Route && b.Addr.Is4() {
+			return
+		}
+	}
+	maps.DeleteFunc(f.bindings, func(b Binding, _ netip.Addr) bool { return b.Route && b.Addr.Is4() })
 }
 
 // Remove implements Kernel.

@@ -135,7 +135,7 @@ func (l *Linux) Apply(ops []Op) []error {
 	for i, err := range errs {
 		// EADDRNOTAVAIL: no such address; ESRCH: no such route; ENODEV: the device itself is gone.
 		if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ESRCH) || errors.Is(err, syscall.ENODEV) {
-			errs[i] = fmt.Errorf("%w (%v)", fs.ErrNotExist, err)
+			errs[i] = fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 		}
 	}
 	return errs

@@ -26,9 +26,9 @@ func FormatServer(k Key, v VirtualServer) string {
 	line := "-A " + k.option() + " -s " + v.Scheduler
 	if v.Persistence > 0 {
 		line += fmt.Sprintf(" -p %d", int(v.Persistence/time.Second))
-		if k.Addr.Addr().Is6() {
-			line += " -M 128"
-		}
+	}
+	if v.Flags&OnePacket != 0 {
+		line += " -o"
 	}
 	if flags := v.flagNames(); len(flags) > 0 {
 		line += " -b " + strings.Join(flags, ",")
@@ -42,16 +42,15 @@ func FormatReal(k Key, real netip.AddrPort, v RealServer) string {
 }
 
 func (v VirtualServer) flagNames() []string {
-	prefix := v.Scheduler + "-"
-	if v.Scheduler != "sh" && v.Scheduler != "mh" {
-		prefix = "flag-"
+	all := []string{"flag-1", "flag-2", "flag-3"}
+	if v.Scheduler == "sh" || v.Scheduler == "mh" {
+		all = []string{v.Scheduler + "-fallback", v.Scheduler + "-port"}
 	}
 	var names []string
-	if v.Flags&SchedFallback != 0 {
-		names = append(names, prefix+"fallback")
-	}
-	if v.Flags&SchedPort != 0 {
-		names = append(names, prefix+"port")
+	for i, name := range all {
+		if v.Flags&(SchedFallback<<i) != 0 {
+			names = append(names, name)
+		}
 	}
 	return names
 }

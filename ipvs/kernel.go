@@ -1,6 +1,7 @@
 package ipvs
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 )
@@ -17,6 +18,9 @@ type Kernel interface {
 	// RealServers reads the real servers of one virtual server.
 	RealServers(Key) (map[netip.AddrPort]RealStatus, error)
 }
+
+// ErrNoScheduler says that the kernel does not know a scheduler.
+var ErrNoScheduler = errors.New("the kernel has no such scheduler")
 
 // RealStatus is a real server as the kernel has it.
 type RealStatus struct {

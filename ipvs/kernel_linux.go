@@ -34,9 +34,6 @@ var _ Kernel = (*Linux)(nil)
 // succeeds.
 var ErrNoIPVS = errors.New("the kernel has no IPVS: the module ip_vs is neither built in nor loadable")
 
-// ErrNoScheduler says that the kernel does not know a scheduler.
-var ErrNoScheduler = errors.New("the kernel has no such scheduler")
-
 // Open connects to the virtual server table of the current network namespace. It loads the module
 // ip_vs where that is possible and returns ErrNoIPVS where it is not.
 func Open() (*Linux, error) {
@@ -102,7 +99,7 @@ func classify(op Op, err error) error {
 	case errors.Is(err, syscall.ENOENT) && addsServer:
 		return fmt.Errorf("%w: %s", ErrNoScheduler, op.Server.Scheduler)
 	case errors.Is(err, syscall.ESRCH):
-		return fmt.Errorf("%w (%v)", fs.ErrNotExist, err)
+		return fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 	}
 	return err
 }
@@ -142,7 +139,7 @@ func (l *Linux) RealServers(k Key) (map[netip.AddrPort]RealStatus, error) {
 		Port:          k.Addr.Port(),
 	})
 	if errors.Is(err, syscall.ESRCH) {
-		return nil, fmt.Errorf("%w (%v)", fs.ErrNotExist, err)
+		return nil, fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 	}
 	if err != nil {
 		return nil, err
@@ -202,8 +199,18 @@ func (l *Linux) SetTimeouts(want Timeouts) error {
 // ProbeScheduler returns ErrNoScheduler when the kernel cannot provide the scheduler. Where the
 // module's name does not already answer, it asks the kernel with a virtual server for a firewall
 // mark that nothing sets, which lives for the time between two requests.
+//
+// It loads the module first. The kernel would load it by itself, but under the lock of its table,
+// and lblc and lblcr register with every network namespace: when one is being taken down at that
+// moment, which also wants the table's lock, both wait for ever, and with them everything that
+// concerns network namespaces (seen on Linux 6.1).
 func (l *Linux) ProbeScheduler(scheduler string) error {
-	if _, err := os.Stat("/sys/module/ip_vs_" + scheduler); err == nil {
+	module := "ip_vs_" + scheduler
+	if _, err := os.Stat("/sys/module/" + module); err == nil {
+		return nil
+	}
+	// Its failure shows in the kernel's answer.
+	if err := exec.Command("modprobe", module).Run(); err == nil {
 		return nil
 	}
 	probe := &moby.Service{

@@ -21,10 +21,13 @@ type Table struct {
 	dirty   map[Key]struct{}     // virtual servers with pending work of any kind
 	at      map[netip.Addr][]Key // the actual virtual servers of an address
 
+	unread []Key // virtual servers whose real servers the current audit has not read yet
+
 	drainTimeout time.Duration // 0: until the connections end
 	drains       map[realKey]drain
 
 	messages uint64
+	writes   uint64
 }
 
 // NewTable returns an empty table over kernel. drainTimeout is the longest time that a removed
@@ -75,46 +78,74 @@ func (t *Table) Has(k Key) bool { _, ok := t.servers.Actual(k); return ok }
 // HasAddr reports whether the kernel has any virtual server of this table at addr.
 func (t *Table) HasAddr(addr netip.Addr) bool { return len(t.at[addr]) > 0 }
 
-// Resync reads the kernel. Virtual servers that are neither desired, nor known from before, nor
-// owned according to the given function stay invisible to the table: they are somebody else's.
-// It returns how many virtual and real servers were not as the table believed.
+// Resync reads the whole kernel table at once. Virtual servers that are neither desired, nor known
+// from before, nor owned according to the given function stay invisible to the table: they are
+// somebody else's. It returns how many virtual and real servers were not as the table believed.
 func (t *Table) Resync(owned func(Key) bool) (drift int, err error) {
+	servers, err := t.ResyncServers(owned)
+	if err != nil {
+		return 0, err
+	}
+	reals, err := t.ResyncReals(t.Unread())
+	return servers + reals, err
+}
+
+// ResyncServers reads the virtual servers, in one dump, and leaves the real servers of those that
+// were known already to ResyncReals: the kernel tells those of one virtual server at a time.
+func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 	t.messages++
 	dump, err := t.kernel.Servers()
 	if err != nil {
 		return 0, fmt.Errorf("read virtual servers: %w", err)
 	}
-	for k := range dump {
-		if !t.Desires(k) && !t.Has(k) && !owned(k) {
-			delete(dump, k)
-		}
-	}
 	for k, actual := range t.servers.AllActual() {
-		if seen, ok := dump[k]; !ok || seen != actual {
+		seen, ok := dump[k]
+		if !ok {
+			t.gone(k)
+		}
+		if !ok || seen != actual {
 			drift++
 		}
 	}
+	t.unread = t.unread[:0]
 	var errs []error
 	for k, v := range dump {
-		n, err := t.resyncReals(k)
-		if errors.Is(err, fs.ErrNotExist) {
-			delete(dump, k) // it went between the two reads
+		known := t.Has(k)
+		if !known && !t.Desires(k) && !owned(k) {
 			continue
 		}
-		if err != nil {
-			errs = append(errs, err)
-			continue
+		if !known { // its real servers must be known before anything is written to it
+			if _, err := t.resyncReals(k); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+		} else {
+			t.unread = append(t.unread, k)
 		}
 		t.setActual(k, v)
-		drift += n
-	}
-	for k := range t.servers.AllActual() {
-		if _, seen := dump[k]; !seen {
-			t.gone(k)
-		}
 	}
 	return drift, errors.Join(errs...)
 }
+
+// ResyncReals reads the real servers of the next virtual servers that ResyncServers left, at most
+// limit of them.
+func (t *Table) ResyncReals(limit int) (drift int, err error) {
+	n := min(limit, len(t.unread))
+	var errs []error
+	for _, k := range t.unread[:n] {
+		if !t.Has(k) {
+			continue // deleted meanwhile
+		}
+		more, err := t.resyncReals(k)
+		drift += more
+		errs = append(errs, err)
+	}
+	t.unread = t.unread[n:]
+	return drift, errors.Join(errs...)
+}
+
+// Unread is the number of virtual servers that wait for ResyncReals.
+func (t *Table) Unread() int { return len(t.unread) }
 
 // resyncReals reads the real servers of one virtual server.
 func (t *Table) resyncReals(k Key) (drift int, err error) {
@@ -185,6 +216,7 @@ func (t *Table) apply(ops []Op) error {
 		return nil
 	}
 	t.messages += uint64(len(ops))
+	t.writes += uint64(len(ops))
 	var errs []error
 	results := t.kernel.Apply(ops)
 	for i, op := range ops {
@@ -274,6 +306,9 @@ func (t *Table) touch(k Key) {
 
 // Messages is the number of netlink messages, reads included, that this table has caused.
 func (t *Table) Messages() uint64 { return t.messages }
+
+// Writes is the number of those messages that write.
+func (t *Table) Writes() uint64 { return t.writes }
 
 // Pending is the number of virtual servers with work to do, drains included.
 func (t *Table) Pending() int { return len(t.dirty) }

@@ -61,7 +61,9 @@ const (
 	SchedFallback Flags = 0x8
 	SchedPort     Flags = 0x10
 
-	settable = Persistent | OnePacket | SchedFallback | SchedPort | 0x20
+	schedThird Flags = 0x20 // no scheduler uses it; ipvsadm can set it
+
+	settable = Persistent | OnePacket | SchedFallback | SchedPort | schedThird
 )
 
 // VirtualServer is what a virtual server does with a new connection.

@@ -2,6 +2,7 @@ package masq
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -73,6 +74,9 @@ func (f *Fake) apply(op Op) error {
 			return err
 		}
 	}
+	if !f.sets {
+		return fs.ErrNotExist
+	}
 	if op.Delete {
 		delete(f.entries, op.Entry)
 	} else {
@@ -99,7 +103,7 @@ func (f *Fake) EnsureRules(family Family, chains []Chain) (written int, err erro
 }
 
 // Remove implements Kernel.
-func (f *Fake) Remove(chains map[Family][]Chain) error {
+func (f *Fake) Remove(map[Family][]Chain) error {
 	clear(f.rules)
 	clear(f.entries)
 	f.sets = false

@@ -1,10 +1,13 @@
 package masq
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -22,6 +25,7 @@ const lockWait = 30
 type Linux struct {
 	conn  *nlbatch.Conn
 	tools map[Family]*iptables.IPTables
+	paths map[Family]string // of the same programs
 	batch nlbatch.Batch
 }
 
@@ -34,18 +38,24 @@ func Open() (*Linux, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Linux{conn: conn, tools: make(map[Family]*iptables.IPTables)}
+	l := &Linux{conn: conn, tools: make(map[Family]*iptables.IPTables), paths: make(map[Family]string)}
 	protocols := map[Family]iptables.Protocol{IPv4: iptables.ProtocolIPv4}
 	if _, err := os.Stat("/proc/thread-self/net/if_inet6"); err == nil {
 		protocols[IPv6] = iptables.ProtocolIPv6
 	}
 	for f, protocol := range protocols {
-		tool, err := iptables.New(iptables.IPFamily(protocol), iptables.Timeout(lockWait))
+		name := map[Family]string{IPv4: "iptables", IPv6: "ip6tables"}[f]
+		path, err := exec.LookPath(name)
 		if err != nil {
 			conn.Close()
 			return nil, fmt.Errorf("find iptables for %s: %w", f, err)
 		}
-		l.tools[f] = tool
+		tool, err := iptables.New(iptables.Path(path), iptables.IPFamily(protocol), iptables.Timeout(lockWait))
+		if err != nil {
+			conn.Close()
+			return nil, fmt.Errorf("find iptables for %s: %w", f, err)
+		}
+		l.tools[f], l.paths[f] = tool, path
 	}
 	return l, nil
 }
@@ -69,12 +79,12 @@ func (l *Linux) RandomFully(f Family) bool { return l.tools[f].HasRandomFully() 
 func (l *Linux) EnsureSets() (changed bool, err error) {
 	for _, f := range l.Families() {
 		for _, set := range Sets() {
-			err := l.list(set, f, func(Entry) {})
-			if err == nil {
-				continue
+			there, err := l.hasSet(set, f)
+			if err != nil {
+				return changed, err
 			}
-			if !errors.Is(err, syscall.ENOENT) {
-				return changed, fmt.Errorf("look for ipset %s: %w", set.Name(f), err)
+			if there {
+				continue
 			}
 			l.batch.Reset()
 			encodeCreate(&l.batch, set, f)
@@ -85,6 +95,27 @@ func (l *Linux) EnsureSets() (changed bool, err error) {
 		}
 	}
 	return changed, nil
+}
+
+// hasSet looks for a set. One of that name and another type or family is an error: to the rules it
+// would mean something else.
+func (l *Linux) hasSet(set Set, f Family) (bool, error) {
+	var kind string
+	var family uint8
+	l.batch.Reset()
+	begin(&l.batch, cmdHeader, set, f)
+	err := l.conn.Dump(&l.batch, func(payload []byte) { kind, family = decodeHeader(payload) })
+	if errors.Is(err, syscall.ENOENT) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for ipset %s: %w", set.Name(f), setError(err))
+	}
+	if kind != set.Type() || family != familyNumber(f) {
+		return false, fmt.Errorf("ipset %s is a %s of family number %d, not a %s for %s: whose is it?",
+			set.Name(f), kind, family, set.Type(), f)
+	}
+	return true, nil
 }
 
 // Entries implements Kernel.
@@ -125,7 +156,7 @@ func setError(err error) error {
 	words := map[syscall.Errno]string{
 		4097: "protocol error",
 		4098: "the kernel lacks this set type",
-		4103: "the name is taken by a set of another type",
+		4100: "the set is in use, by a rule or by another set",
 		4352: "the set is full",
 	}
 	var errno syscall.Errno
@@ -140,12 +171,12 @@ func setError(err error) error {
 // EnsureRules implements Kernel. Missing or wrong rules are inserted at the top before the old
 // ones are deleted, so that there is no moment without them.
 func (l *Linux) EnsureRules(f Family, chains []Chain) (written int, err error) {
-	existing, err := l.chains(f, chains)
+	listed, err := l.listing(f, chains)
 	if err != nil {
 		return 0, err
 	}
 	for _, c := range chains {
-		n, err := l.ensureChain(f, c, existing[c.Table][c.Name])
+		n, err := l.ensureChain(f, c, listed[c.Table])
 		written += n
 		if err != nil {
 			return written, fmt.Errorf("%s %s: %w", c.Table, c.Name, trimmed(err))
@@ -154,32 +185,32 @@ func (l *Linux) EnsureRules(f Family, chains []Chain) (written int, err error) {
 	return written, nil
 }
 
-// chains lists the chains that exist, by table. Asking for one that does not exist gives an error
-// that differs between the variants of iptables.
-func (l *Linux) chains(f Family, wanted []Chain) (map[string]map[string]bool, error) {
-	existing := make(map[string]map[string]bool)
-	for _, c := range wanted {
-		if existing[c.Table] != nil {
+// listing returns the rules of every chain, by table and chain. It starts one process for a table,
+// where go-iptables would start one for each chain: this is what every audit does. And to ask for a
+// chain that does not exist gives errors that differ between the variants of iptables.
+func (l *Linux) listing(f Family, chains []Chain) (map[string]map[string][]string, error) {
+	listed := make(map[string]map[string][]string)
+	for _, c := range chains {
+		if listed[c.Table] != nil {
 			continue
 		}
-		names, err := l.tools[f].ListChains(c.Table)
+		out, err := exec.Command(l.paths[f], "-t", c.Table, "-S", "--wait", strconv.Itoa(lockWait)).Output()
 		if err != nil {
-			return nil, fmt.Errorf("list chains of table %s: %w", c.Table, trimmed(err))
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
+				err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(exit.Stderr))
+			}
+			return nil, fmt.Errorf("list table %s: %w", c.Table, err)
 		}
-		existing[c.Table] = make(map[string]bool, len(names))
-		for _, name := range names {
-			existing[c.Table][name] = true
-		}
+		listed[c.Table] = byChain(string(out))
 	}
-	return existing, nil
+	return listed, nil
 }
 
-func (l *Linux) ensureChain(f Family, c Chain, exists bool) (written int, err error) {
+func (l *Linux) ensureChain(f Family, c Chain, listed map[string][]string) (written int, err error) {
 	tool := l.tools[f]
-	var lines []string
-	if exists {
-		lines, err = tool.List(c.Table, c.Name)
-	} else {
+	lines, exists := listed[c.Name]
+	if !exists {
 		err = tool.NewChain(c.Table, c.Name)
 	}
 	if err != nil {
@@ -212,13 +243,14 @@ func (l *Linux) deleteRules(f Family, c Chain, rules []found, offset int) error 
 func (l *Linux) Remove(chains map[Family][]Chain) error {
 	var errs []error
 	for f, list := range chains {
-		existing, err := l.chains(f, list)
+		listed, err := l.listing(f, list)
 		errs = append(errs, err)
 		for _, c := range slices.Backward(list) { // jumps before the chains that they lead to
-			if !existing[c.Table][c.Name] {
+			lines, exists := listed[c.Table][c.Name]
+			if !exists {
 				continue
 			}
-			if err := l.removeChain(f, c); err != nil {
+			if err := l.removeChain(f, c, lines); err != nil {
 				errs = append(errs, fmt.Errorf("%s %s %s: %w", f, c.Table, c.Name, trimmed(err)))
 			}
 		}
@@ -236,17 +268,15 @@ func (l *Linux) Remove(chains map[Family][]Chain) error {
 }
 
 // removeChain deletes Fairlead's rules from a chain, and then the chain if they were all it had.
-// KUBE-MARK-MASQ and KUBE-POSTROUTING may have come from somebody else, who may still use them.
-func (l *Linux) removeChain(f Family, c Chain) error {
-	lines, err := l.tools[f].List(c.Table, c.Name)
-	if err != nil {
-		return err
-	}
+// KUBE-MARK-MASQ and KUBE-POSTROUTING may have come from somebody else, who may still use them: an
+// empty one is left.
+func (l *Linux) removeChain(f Family, c Chain, lines []string) error {
 	ours, others := ourRules(lines)
 	if err := l.deleteRules(f, c, ours, 0); err != nil {
 		return err
 	}
-	if c.BuiltIn || others > 0 || len(ours) == 0 {
+	shared := strings.HasPrefix(c.Name, "KUBE-")
+	if c.BuiltIn || others > 0 || shared && len(ours) == 0 {
 		return nil
 	}
 	if err := l.tools[f].DeleteChain(c.Table, c.Name); err != nil {

@@ -13,7 +13,25 @@ type found struct {
 
 var ourComment = regexp.MustCompile(`--comment "` + CommentPrefix + `([^"]*)"`)
 
-// ourRules finds Fairlead's rules in the output of `iptables -S CHAIN`, and counts the others.
+// byChain sorts the output of `iptables -S` by chain. A chain without rules is there, too.
+func byChain(listing string) map[string][]string {
+	chains := make(map[string][]string)
+	for line := range strings.Lines(listing) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		switch fields[0] {
+		case "-P", "-N":
+			chains[fields[1]] = nil
+		case "-A":
+			chains[fields[1]] = append(chains[fields[1]], strings.TrimSpace(line))
+		}
+	}
+	return chains
+}
+
+// ourRules finds Fairlead's rules in the rules of one chain as `iptables -S` prints them, and counts the others.
 func ourRules(lines []string) (ours []found, others int) {
 	number := 0
 	for _, line := range lines {

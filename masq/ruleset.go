@@ -14,6 +14,7 @@ type Ruleset struct {
 	options  Options
 	entries  delta.Table[Entry, struct{}]
 	messages uint64
+	writes   uint64
 }
 
 // NewRuleset returns a ruleset with nothing desired but its rules.
@@ -96,6 +97,7 @@ func (r *Ruleset) apply(ops []Op) error {
 		return nil
 	}
 	r.messages += uint64(len(ops))
+	r.writes += uint64(len(ops))
 	results := r.kernel.Apply(ops)
 	var errs []error
 	for i, op := range ops {
@@ -114,6 +116,9 @@ func (r *Ruleset) apply(ops []Op) error {
 
 // Messages is the number of netlink messages, reads included, that this ruleset has caused.
 func (r *Ruleset) Messages() uint64 { return r.messages }
+
+// Writes is the number of those messages that write.
+func (r *Ruleset) Writes() uint64 { return r.writes }
 
 // Pending is the number of entries with work to do, held ones included.
 func (r *Ruleset) Pending() int { return r.entries.Pending() }

@@ -3,18 +3,21 @@ package masq
 import (
 	"encoding/binary"
 	"net/netip"
+	"strings"
 
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
 // Numbers of the ipset protocol (include/uapi/linux/netfilter/ipset/ip_set.h).
 const (
+	nfgenmsg     = 4      // size of the header that netfilter puts before the attributes
 	subsystem    = 6 << 8 // NFNL_SUBSYS_IPSET
 	cmdCreate    = subsystem | 2
 	cmdDestroy   = subsystem | 3
 	cmdList      = subsystem | 7
 	cmdAdd       = subsystem | 9
 	cmdDel       = subsystem | 10
+	cmdHeader    = subsystem | 12
 	protocol     = 6
 	attrProtocol = 1
 	attrSetName  = 2
@@ -40,7 +43,7 @@ const (
 )
 
 func begin(b *nlbatch.Batch, cmd uint16, set Set, f Family) {
-	b.Begin(cmd, 0, byte(familyNumber(f)), 0, 0, 0) // struct nfgenmsg
+	b.Begin(cmd, 0, familyNumber(f), 0, 0, 0) // struct nfgenmsg
 	b.U8(attrProtocol, protocol)
 	b.String(attrSetName, set.Name(f))
 }
@@ -92,9 +95,20 @@ func encodeAddr(b *nlbatch.Batch, attr uint16, addr netip.Addr) {
 	b.Close(mark)
 }
 
+// decodeHeader returns the type and the family number of a set from its description.
+func decodeHeader(payload []byte) (kind string, family uint8) {
+	if len(payload) < nfgenmsg {
+		return "", 0
+	}
+	attrs := payload[nfgenmsg:]
+	if v := nlbatch.Attribute(attrs, attrFamily); len(v) == 1 {
+		family = v[0]
+	}
+	return strings.TrimRight(string(nlbatch.Attribute(attrs, attrTypeName)), "\x00"), family
+}
+
 // decodeEntries calls visit with each entry in one message of a set's listing.
 func decodeEntries(set Set, payload []byte, visit func(Entry)) {
-	const nfgenmsg = 4
 	if len(payload) < nfgenmsg {
 		return
 	}

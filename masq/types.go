@@ -122,7 +122,8 @@ type Kernel interface {
 	// Entries reads all sets. A set that does not exist has no entries.
 	Entries() (map[Entry]struct{}, error)
 	// Apply carries out the operations in order, each on its own. Adding what is there and
-	// deleting what is not are successes. The result is nil, or has one entry for each operation.
+	// deleting what is not are successes; a set that does not exist is fs.ErrNotExist. The result is
+	// nil, or has one entry for each operation.
 	Apply(ops []Op) []error
 	// EnsureRules makes Fairlead's rules in each of the chains exactly these, and leaves every
 	// other rule alone. It returns the number of rules that it had to write.

@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -10,9 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
-
 	"sync/atomic"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 	corev1 "k8s.io/api/core/v1"
@@ -23,32 +21,43 @@ import (
 
 const (
 	settleTime = 100 * time.Millisecond // an editor or a copy writes a file in several steps
+	patience   = time.Second            // a directory that never settles is read all the same
 	rescanTime = 30 * time.Second       // for file systems that notify of nothing
+	shown      = 10                     // duplicates named in one warning
 )
 
-// directory reads manifests and keeps the last good objects of each file.
+// directory reads manifests and keeps the last good objects of each file. After the first scan, run
+// owns all of it but complete.
 type directory struct {
 	path string
 	log  *slog.Logger
 
 	files    map[string]*file
-	complete atomic.Bool
+	twice    string      // the duplicates as last logged
+	whole    bool        // every file has been good
+	complete atomic.Bool // whole, and the informers have had time to hand it on
 
 	services, endpointSlices, nodes *shelf
-}
-
-type file struct {
-	data    string // as last read
-	objects []object
-	good    bool   // objects are what some version of the file said
-	problem string // with the current version
 }
 
 // Directory returns the source that reads every .yaml, .yml and .json file in a directory, follows
 // its changes and logs what is wrong with it. A bad file does not touch the others, and what it
 // last said when it was good stays in force. The directory must exist.
 func Directory(path string, log *slog.Logger) (Source, error) {
-	d := &directory{
+	d := newDirectory(path, log)
+	if err := d.scan(); err != nil {
+		return Source{}, fmt.Errorf("read source.directory: %w", err)
+	}
+	d.complete.Store(d.whole) // nobody has listed yet
+	return Source{
+		Services: d.services, EndpointSlices: d.endpointSlices, Nodes: d.nodes,
+		Complete: d.complete.Load,
+		Run:      d.run,
+	}, nil
+}
+
+func newDirectory(path string, log *slog.Logger) *directory {
+	return &directory{
 		path: path, log: log, files: map[string]*file{},
 		services: newShelf(func(objects []object, meta metav1.ListMeta) runtime.Object {
 			return &corev1.ServiceList{ListMeta: meta, Items: values[corev1.Service](objects)}
@@ -60,14 +69,6 @@ func Directory(path string, log *slog.Logger) (Source, error) {
 			return &corev1.NodeList{ListMeta: meta, Items: values[corev1.Node](objects)}
 		}),
 	}
-	if err := d.scan(); err != nil {
-		return Source{}, fmt.Errorf("read source.directory: %w", err)
-	}
-	return Source{
-		Services: d.services, EndpointSlices: d.endpointSlices, Nodes: d.nodes,
-		Complete: d.complete.Load,
-		Run:      d.run,
-	}, nil
 }
 
 func values[T any](objects []object) []T {
@@ -90,111 +91,116 @@ func (d *directory) run(ctx context.Context) error {
 	}
 	timer := time.NewTimer(settleTime) // the first scan may have been before the watch began
 	defer timer.Stop()
+	var restless time.Time // when the changes that are to be looked at began
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-watcher.Events:
-			timer.Reset(settleTime)
 		case err := <-watcher.Errors:
 			d.log.Warn("watching the source directory", "err", err)
-			timer.Reset(settleTime)
 		case <-timer.C:
-			if err := d.scan(); err != nil {
-				d.log.Error("the source directory cannot be read; what it last said stays in force", "err", err)
-			}
-			timer.Reset(rescanTime)
+			restless = time.Time{}
+			timer.Reset(d.rescan(watcher))
+			continue
 		}
+		if restless.IsZero() {
+			restless = time.Now()
+		}
+		timer.Reset(min(settleTime, time.Until(restless.Add(patience))))
 	}
 }
 
-// scan reads the directory and puts the objects of all files on the shelves.
+// rescan scans the directory and returns when to do so again. The watch is renewed because it ends
+// with the directory, and another one may be in its place.
+func (d *directory) rescan(watcher *fsnotify.Watcher) time.Duration {
+	if d.whole {
+		d.complete.Store(true) // since the scan before this one
+	}
+	err := d.scan()
+	if err == nil {
+		err = watcher.Add(d.path)
+	}
+	if err != nil {
+		d.log.Error("the source directory cannot be read; what it last said stays in force", "err", err)
+	}
+	if d.whole && !d.complete.Load() {
+		return settleTime
+	}
+	return rescanTime
+}
+
+// scan reads the directory and, if that has changed anything, puts the objects of all files on the
+// shelves.
 func (d *directory) scan() error {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return err
 	}
 	seen := make(map[string]bool)
+	changed := false
 	for _, entry := range entries {
 		name := entry.Name()
 		extension := strings.ToLower(filepath.Ext(name))
-		if strings.HasPrefix(name, ".") || !slices.Contains([]string{".yaml", ".yml", ".json"}, extension) {
+		if entry.IsDir() || strings.HasPrefix(name, ".") || !slices.Contains([]string{".yaml", ".yml", ".json"}, extension) {
 			continue
 		}
 		seen[name] = true
-		d.read(name)
+		changed = d.read(name) || changed
 	}
-	maps.DeleteFunc(d.files, func(name string, _ *file) bool { return !seen[name] })
-	d.publish()
+	maps.DeleteFunc(d.files, func(name string, _ *file) bool {
+		changed = changed || !seen[name]
+		return !seen[name]
+	})
+	if changed || !d.whole {
+		d.publish()
+	}
 	return nil
-}
-
-// read takes in one file if it has changed.
-func (d *directory) read(name string) {
-	path := filepath.Join(d.path, name)
-	f := d.files[name]
-	if f == nil {
-		f = &file{}
-		d.files[name] = f
-	}
-	data, err := os.ReadFile(path)
-	if err == nil && f.data == string(data) && (f.good || f.problem != "") {
-		return
-	}
-	var objects []object
-	var ignored []string
-	if err == nil {
-		f.data = string(data)
-		objects, ignored, err = parse(data)
-	}
-	if err != nil {
-		if problem := err.Error(); problem != f.problem {
-			f.problem = problem
-			d.log.Error("bad manifest; what the file last said stays in force", "file", path, "err", err)
-		}
-		return
-	}
-	for _, text := range ignored {
-		d.log.Info("manifest: "+text, "file", path)
-	}
-	if f.problem != "" {
-		d.log.Info("the manifest is good again", "file", path)
-	}
-	f.objects, f.good, f.problem = objects, true, ""
 }
 
 // publish puts the objects of all files together. Where two files have the same object, the first
 // file by name wins.
 func (d *directory) publish() {
-	shelves := map[*shelf]map[string]object{d.services: {}, d.endpointSlices: {}, d.nodes: {}}
-	complete := true
-	var twice []error
+	services, endpointSlices, nodes := map[string]object{}, map[string]object{}, map[string]object{}
+	from := make(map[object]string)
+	d.whole = true
+	var twice []string
 	for _, name := range slices.Sorted(maps.Keys(d.files)) {
-		complete = complete && d.files[name].good
-		for _, o := range d.files[name].objects {
-			target := shelves[d.shelfOf(o)]
-			if _, exists := target[keyOf(o)]; exists {
-				twice = append(twice, fmt.Errorf("%s: %T %s is there already", name, o, keyOf(o)))
-				continue
+		f := d.files[name]
+		d.whole = d.whole && f.good
+		for _, sum := range f.order {
+			for _, o := range f.documents[sum].objects {
+				target := nodes
+				switch o.(type) {
+				case *corev1.Service:
+					target = services
+				case *discoveryv1.EndpointSlice:
+					target = endpointSlices
+				}
+				if first, exists := target[keyOf(o)]; exists {
+					twice = append(twice, fmt.Sprintf("%s: %s %s is in %s", name, kindOf(o), keyOf(o), from[first]))
+					continue
+				}
+				target[keyOf(o)], from[o] = o, name
 			}
-			target[keyOf(o)] = o
 		}
 	}
-	if err := errors.Join(twice...); err != nil {
-		d.log.Warn("the same object twice; the first one counts", "err", err)
-	}
-	for shelf, objects := range shelves {
-		shelf.replace(objects)
-	}
-	d.complete.Store(complete)
+	d.complain(twice)
+	d.nodes.replace(nodes)
+	d.endpointSlices.replace(endpointSlices) // before the Services, so that a new one has endpoints at once
+	d.services.replace(services)
 }
 
-func (d *directory) shelfOf(o object) *shelf {
-	switch o.(type) {
-	case *corev1.Service:
-		return d.services
-	case *discoveryv1.EndpointSlice:
-		return d.endpointSlices
+// complain logs which objects are there twice, when that has changed.
+func (d *directory) complain(twice []string) {
+	if more := len(twice) - shown; more > 0 {
+		twice = append(twice[:shown], fmt.Sprintf("and %d more", more))
 	}
-	return d.nodes
+	text := strings.Join(twice, "; ")
+	if text != d.twice && text != "" {
+		d.log.Warn("the same object twice; the first one counts", "objects", text)
+	}
+	d.twice = text
 }
+
+func kindOf(o object) string { return o.GetObjectKind().GroupVersionKind().Kind }

@@ -22,52 +22,63 @@ type shelf struct {
 
 	mu       sync.Mutex
 	version  int
-	objects  map[string]object
+	objects  map[string]shelved
 	watchers map[*shelfWatch]struct{}
 }
 
+// shelved is an object as it was given, never changed, and the version of its last change.
+type shelved struct {
+	object  object
+	version int
+}
+
 func newShelf(list func([]object, metav1.ListMeta) runtime.Object) *shelf {
-	return &shelf{list: list, version: 1, objects: map[string]object{}, watchers: map[*shelfWatch]struct{}{}}
+	return &shelf{list: list, version: 1, objects: map[string]shelved{}, watchers: map[*shelfWatch]struct{}{}}
 }
 
 func keyOf(o object) string { return o.GetNamespace() + "/" + o.GetName() }
 
-// replace makes the shelf hold exactly these objects and tells the watchers what changed.
+// replace makes the shelf hold exactly these objects, which must not be changed any more, and tells
+// the watchers what is different: first what is there, so that an object under a new name takes
+// over before the old one goes, then what is not. An object that is the same pointer is the same.
 func (s *shelf) replace(next map[string]object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key, old := range s.objects {
-		if _, stays := next[key]; !stays {
-			delete(s.objects, key)
-			s.tell(watch.Deleted, old)
-		}
-	}
 	for key, o := range next {
 		old, exists := s.objects[key]
 		switch {
 		case !exists:
-			s.objects[key] = o.DeepCopyObject().(object)
-			s.tell(watch.Added, s.objects[key])
-		case !equality.Semantic.DeepEqual(withoutVersion(old), o):
-			s.objects[key] = o.DeepCopyObject().(object)
-			s.tell(watch.Modified, s.objects[key])
+			s.put(watch.Added, key, o)
+		case old.object == o:
+		case equality.Semantic.DeepEqual(old.object, o):
+			s.objects[key] = shelved{o, old.version} // the old one can go, and the next comparison is free
+		default:
+			s.put(watch.Modified, key, o)
+		}
+	}
+	for key, old := range s.objects {
+		if _, stays := next[key]; !stays {
+			s.put(watch.Deleted, key, old.object)
+			delete(s.objects, key)
 		}
 	}
 }
 
-func withoutVersion(o object) object {
-	bare := o.DeepCopyObject().(object)
-	bare.SetResourceVersion("")
-	return bare
+// put gives the object the next version and queues the event for every watcher.
+func (s *shelf) put(event watch.EventType, key string, o object) {
+	s.version++
+	now := shelved{o, s.version}
+	s.objects[key] = now
+	for w := range s.watchers {
+		w.queue(watch.Event{Type: event, Object: now.copy()})
+	}
 }
 
-// tell gives the object the next version and queues the event for every watcher.
-func (s *shelf) tell(event watch.EventType, o object) {
-	s.version++
-	o.SetResourceVersion(strconv.Itoa(s.version))
-	for w := range s.watchers {
-		w.queue(watch.Event{Type: event, Object: o.DeepCopyObject()})
-	}
+// copy returns the object for somebody who may change it.
+func (o shelved) copy() object {
+	c := o.object.DeepCopyObject().(object)
+	c.SetResourceVersion(strconv.Itoa(o.version))
+	return c
 }
 
 // List implements cache.Lister.
@@ -76,7 +87,7 @@ func (s *shelf) List(metav1.ListOptions) (runtime.Object, error) {
 	defer s.mu.Unlock()
 	var objects []object
 	for _, key := range slices.Sorted(maps.Keys(s.objects)) {
-		objects = append(objects, s.objects[key].DeepCopyObject().(object))
+		objects = append(objects, s.objects[key].copy())
 	}
 	return s.list(objects, metav1.ListMeta{ResourceVersion: strconv.Itoa(s.version)}), nil
 }

@@ -7,7 +7,7 @@ import (
 
 // RequireEnv names the variable that turns "skipped, because this machine cannot" into a failure. The runner in test/vm
 // and CI set it to 1.
-const RequireEnv = "FAIRLEAD_KERNEL"
+const RequireEnv = "FAIRLEAD_TEST_KERNEL"
 
 // New makes a lab for a test and removes it afterwards. Where no lab can be built the test is skipped, or fails if RequireEnv
 // is set.

@@ -1,0 +1,66 @@
+# Two commands need nothing but Go, git and make: `make demo` and `make test`. What else they want they
+# install (Debian packages, as root) or build once into the cache folder.
+
+SHELL       := /bin/bash -eu -o pipefail
+CACHE       := $(or $(FAIRLEAD_CACHE),$(HOME)/.cache/fairlead)
+BIN         := $(CACHE)/bin
+LINT_MODULE := github.com/golangci/golangci-lint/v2
+LINT        := $(BIN)/golangci-lint-$(shell grep -oE '$(LINT_MODULE) v[0-9][^ ]*' test/tools/lint/go.mod | head -n 1 | cut -d' ' -f2)
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GO_STATIC   := CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)"
+
+# The packages whose tests want a real kernel, in the order of their run in the VM.
+KERNEL_PACKAGES := ./internal/nlbatch ./ipvs ./dummyif ./masq ./controller ./test/lab ./test/e2e
+
+export FAIRLEAD_CACHE := $(CACHE)
+
+.PHONY: help build demo test lint unit kernel tools binaries clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+build: ## build bin/fairlead, static
+	$(GO_STATIC) -o bin/fairlead ./cmd/fairlead
+
+demo: tools binaries ## see the main job done on a real kernel: about three minutes
+	$(GO_STATIC) -o $(BIN)/fairlead-demo ./test/demo
+	$(BIN)/vm -- $(BIN)/fairlead-demo -fairlead $(BIN)/fairlead
+
+test: ## run everything that CI runs
+	@echo "==> 1/3 lint and vet"; $(MAKE) --no-print-directory lint
+	@echo "==> 2/3 unit tests, with the race detector"; $(MAKE) --no-print-directory unit
+	@echo "==> 3/3 tests on a real kernel, with a real API server"; $(MAKE) --no-print-directory kernel
+	@echo "==> all passed"
+
+lint: $(LINT) ## check formatting, vet, and the rules of .golangci.yml
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	GOOS=darwin go vet ./...
+	$(LINT) run ./...
+
+unit: tools ## run the tests that need no kernel
+	go test -race ./...
+
+kernel: tools binaries ## run the kernel, packet and end-to-end tests in one VM
+	@for p in $(KERNEL_PACKAGES); do \
+		echo "building the tests of $$p"; \
+		CGO_ENABLED=0 go test -c -o $(CACHE)/test/$${p#./}.test $$p; \
+	done
+	$(GO_STATIC) -o $(BIN)/fairlead-demo ./test/demo
+	FAIRLEAD_TEST_BIN=$(BIN)/fairlead $(BIN)/cluster -- $(BIN)/vm -- bash test/kernel.sh $(KERNEL_PACKAGES)
+
+tools: ## install the Debian packages that are missing
+	@test/install.sh
+
+binaries:
+	@$(GO_STATIC) -o $(BIN)/fairlead ./cmd/fairlead
+	@$(GO_STATIC) -o $(BIN)/vm ./test/vm
+	@$(GO_STATIC) -o $(BIN)/cluster ./test/cluster
+
+$(LINT): test/tools/lint/go.mod
+	@echo "building golangci-lint (a minute or two, once)"
+	cd test/tools/lint && CGO_ENABLED=0 go build -trimpath -o $@ $(LINT_MODULE)/cmd/golangci-lint
+	@touch $@
+
+clean: ## forget the cache folder: kernel, API server, tools
+	rm -rf bin $(CACHE)

@@ -1,0 +1,65 @@
+package render_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/fairlead-lb/fairlead/controller/render"
+)
+
+func BenchmarkRender(b *testing.B) {
+	for _, n := range []int{2, 100, 10_000} {
+		b.Run(fmt.Sprintf("endpoints=%d", n), func(b *testing.B) {
+			svc, list := large(1, n)
+			b.ReportAllocs()
+			for b.Loop() {
+				if r := render.Service(svc, list, options); len(r.Servers[0].Reals) != n {
+					b.Fatalf("%d real servers", len(r.Servers[0].Reals))
+				}
+			}
+		})
+	}
+}
+
+var options = render.Options{Scheduler: "rr", NodeName: "this", IPv6: true}
+
+// large returns a Service with so many ports and endpoints, in slices of 100 endpoints.
+func large(ports, endpoints int) (*corev1.Service, []*discoveryv1.EndpointSlice) {
+	svc := &corev1.Service{Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.1"}}
+	var slicePorts []discoveryv1.EndpointPort
+	for p := range ports {
+		name, number, protocol := fmt.Sprintf("p%d", p), int32(p+1), corev1.ProtocolTCP
+		svc.Spec.Ports = append(svc.Spec.Ports, corev1.ServicePort{Name: name, Port: number})
+		slicePorts = append(slicePorts, discoveryv1.EndpointPort{Name: &name, Port: &number, Protocol: &protocol})
+	}
+	var list []*discoveryv1.EndpointSlice
+	node, ready := "other", true
+	for n := range endpoints {
+		if n%100 == 0 {
+			list = append(list, &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4, Ports: slicePorts})
+		}
+		slice := list[len(list)-1]
+		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{
+			Addresses: []string{fmt.Sprintf("10.1.%d.%d", n/250, n%250+1)}, NodeName: &node,
+			Conditions: discoveryv1.EndpointConditions{Ready: &ready},
+		})
+	}
+	return svc, list
+}
+
+// TestAServiceOfVeryManyPortsRendersAtOnce takes some hundredths of a second; with a cost that
+// grows with the square of the ports it would take minutes under the race detector.
+func TestAServiceOfVeryManyPortsRendersAtOnce(t *testing.T) {
+	svc, list := large(50_000, 2)
+	start := time.Now()
+	if r := render.Service(svc, list, options); len(r.Servers) != 50_000 || len(r.Servers[49_999].Reals) != 2 {
+		t.Errorf("%d servers", len(r.Servers))
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+}

@@ -1,0 +1,196 @@
+package render_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/fairlead-lb/fairlead/controller/render"
+	"github.com/fairlead-lb/fairlead/ipvs"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestServicesRenderToWhatAnOperatorWouldSee renders every Service in testdata/NAME.yaml and
+// compares with testdata/NAME.golden, which reads like `ipvsadm -Sn`.
+func TestServicesRenderToWhatAnOperatorWouldSee(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no inputs: %v", err)
+	}
+	for _, path := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".yaml"), func(t *testing.T) {
+			in := read(t, path)
+			got := in.render(func([]*discoveryv1.EndpointSlice) {})
+			golden := strings.TrimSuffix(path, ".yaml") + ".golden"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("differs from %s (-want +got):\n%s", golden, diff)
+			}
+		})
+	}
+}
+
+// TestTheOrderOfSlicesAndEndpointsMakesNoDifference renders the golden cases backwards and shuffled.
+func TestTheOrderOfSlicesAndEndpointsMakesNoDifference(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no inputs: %v", err)
+	}
+	for _, path := range files {
+		in := read(t, path)
+		want := in.render(func([]*discoveryv1.EndpointSlice) {})
+		for seed := range uint64(8) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			got := in.render(func(list []*discoveryv1.EndpointSlice) {
+				if seed == 0 {
+					reverse(list)
+				} else {
+					shuffle(list, random)
+				}
+			})
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("%s, order %d (-want +got):\n%s", path, seed, diff)
+			}
+		}
+	}
+}
+
+func reverse(list []*discoveryv1.EndpointSlice) {
+	slices.Reverse(list)
+	for _, slice := range list {
+		slices.Reverse(slice.Endpoints)
+		slices.Reverse(slice.Ports)
+	}
+}
+
+func shuffle(list []*discoveryv1.EndpointSlice, random *rand.Rand) {
+	random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	for _, s := range list {
+		random.Shuffle(len(s.Endpoints), func(i, j int) { s.Endpoints[i], s.Endpoints[j] = s.Endpoints[j], s.Endpoints[i] })
+		random.Shuffle(len(s.Ports), func(i, j int) { s.Ports[i], s.Ports[j] = s.Ports[j], s.Ports[i] })
+	}
+}
+
+// input is one input file: documents of Services and EndpointSlices, and one of options if need be.
+type input struct {
+	options  render.Options
+	services map[string]*corev1.Service
+	slices   map[string][]*discoveryv1.EndpointSlice
+}
+
+func read(t *testing.T, path string) input {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := input{
+		options:  render.Options{Scheduler: "rr", NodeName: "this", IPv6: true},
+		services: map[string]*corev1.Service{}, slices: map[string][]*discoveryv1.EndpointSlice{},
+	}
+	for n, document := range bytes.Split(data, []byte("\n---\n")) {
+		if err := in.add(document); err != nil {
+			t.Fatalf("%s: document %d: %v", path, n+1, err)
+		}
+	}
+	return in
+}
+
+func (in *input) add(document []byte) error {
+	var head metav1.TypeMeta
+	if err := yaml.Unmarshal(document, &head); err != nil {
+		return err
+	}
+	switch head.Kind {
+	case "Service":
+		svc := new(corev1.Service)
+		if err := yaml.UnmarshalStrict(document, svc); err != nil {
+			return err
+		}
+		in.services[svc.Name] = svc
+	case "EndpointSlice":
+		slice := new(discoveryv1.EndpointSlice)
+		if err := yaml.UnmarshalStrict(document, slice); err != nil {
+			return err
+		}
+		name := slice.Labels[discoveryv1.LabelServiceName]
+		in.slices[name] = append(in.slices[name], slice)
+		if _, exists := in.services[name]; !exists {
+			in.services[name] = nil
+		}
+	case "Options":
+		var o struct {
+			Kind    string `json:"kind"`
+			Options struct {
+				Scheduler string         `json:"scheduler"`
+				Flags     ipvs.Flags     `json:"flags"`
+				NoIPv6    bool           `json:"noIPv6"`
+				Excluded  []netip.Prefix `json:"excluded"`
+			} `json:"options"`
+		}
+		if err := yaml.UnmarshalStrict(document, &o); err != nil {
+			return err
+		}
+		in.options.IPv6, in.options.Excluded, in.options.Flags = !o.Options.NoIPv6, o.Options.Excluded, o.Options.Flags
+		if o.Options.Scheduler != "" {
+			in.options.Scheduler = o.Options.Scheduler
+		}
+	default:
+		return fmt.Errorf("kind %q", head.Kind)
+	}
+	return nil
+}
+
+// render renders the Services in order of name, the slices in the order that arrange gives them.
+func (in *input) render(arrange func([]*discoveryv1.EndpointSlice)) string {
+	var out strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(in.services)) {
+		list := in.slices[name]
+		arrange(list)
+		fmt.Fprintf(&out, "# %s\n%s\n", name, format(render.Service(in.services[name], list, in.options)))
+	}
+	return out.String()
+}
+
+func format(r render.Rendered) string {
+	var out strings.Builder
+	for _, s := range r.Servers {
+		fmt.Fprintln(&out, ipvs.FormatServer(s.Key, s.Config))
+		for _, at := range slices.SortedFunc(maps.Keys(s.Reals), netip.AddrPort.Compare) {
+			fmt.Fprintln(&out, ipvs.FormatReal(s.Key, at, s.Reals[at]))
+		}
+	}
+	for _, addr := range r.Hairpin {
+		fmt.Fprintln(&out, "hairpin:", addr)
+	}
+	if r.Reason != "" {
+		fmt.Fprintln(&out, "reason:", r.Reason)
+	}
+	for _, warning := range r.Warnings {
+		fmt.Fprintln(&out, "warning:", warning)
+	}
+	return out.String()
+}

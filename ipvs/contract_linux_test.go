@@ -1,0 +1,129 @@
+package ipvs
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/kerneltest"
+)
+
+func openLinux(t testing.TB) *Linux {
+	t.Helper()
+	kerneltest.Need(t)
+	k, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return k
+}
+
+func openKernel(t testing.TB) subject {
+	t.Helper()
+	k := openLinux(t)
+	return subject{k, func() string { return kerneltest.Run(t, "ipvsadm", "-Sn") }}
+}
+
+func TestWhatOthersMakeIsReadAsItIs(t *testing.T) {
+	k := openKernel(t)
+	for _, args := range []string{
+		"-A -f 7 -s rr", // by firewall mark: not a server of this table
+		"-A -t 10.96.0.10:80 -s rr",
+		"-a -t 10.96.0.10:80 -r 10.1.0.1:80 -g -w 3",
+		"-a -t 10.96.0.10:80 -r 10.1.0.2:80 -i -w 3",
+		"-a -t 10.96.0.10:80 -r 10.1.0.3:80 -m -w 3",
+	} {
+		kerneltest.Run(t, "ipvsadm", strings.Fields(args)...)
+	}
+	servers, err := k.Servers()
+	if err != nil || len(servers) != 1 {
+		t.Fatalf("got %v, %v", servers, err)
+	}
+	key := parse(t, "-D -t 10.96.0.10:80").Key
+	reals, err := k.RealServers(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for addr, status := range reals {
+		if foreign := addr.Addr().String() != "10.1.0.3"; status.Foreign != foreign || status.Weight != 3 {
+			t.Errorf("%s: %+v", addr, status)
+		}
+	}
+	// Editing turns them into ours.
+	for _, err := range k.Apply(script(t, `
+		-e -t 10.96.0.10:80 -r 10.1.0.1:80 -m -w 3
+		-e -t 10.96.0.10:80 -r 10.1.0.2:80 -m -w 3`)) {
+		t.Error(err)
+	}
+	if out := kerneltest.Run(t, "ipvsadm", "-Sn"); strings.Count(out, " -m ") != 3 || !strings.Contains(out, "-A -f 7") {
+		t.Errorf("table:\n%s", out)
+	}
+}
+
+func TestOtherNamespacesAreInvisible(t *testing.T) {
+	k := openKernel(t)
+	runScript(t, k, "-A -t 10.96.0.10:80 -s rr", "-A -t 10.96.0.10:80 -s rr")
+	t.Run("inside another", func(t *testing.T) {
+		other := openKernel(t)
+		runScript(t, other, "-D -t 10.96.0.10:80 # missing", "")
+	})
+}
+
+func TestProbeTellsSchedulersAndLeavesNothing(t *testing.T) {
+	k := openKernel(t)
+	probe := k.Kernel.(*Linux).ProbeScheduler
+	for _, scheduler := range []string{"rr", "mh", "lblcr"} {
+		if err := probe(scheduler); err != nil {
+			t.Errorf("%s: %v", scheduler, err)
+		}
+	}
+	err := probe("nosuch")
+	if !errors.Is(err, ErrNoScheduler) || !strings.Contains(err.Error(), "ip_vs_nosuch") {
+		t.Errorf("nosuch: %v", err)
+	}
+	if out := k.saved(); out != "" {
+		t.Errorf("the probe left:\n%s", out)
+	}
+}
+
+func TestTimeoutsChangeOnlyWhereAsked(t *testing.T) {
+	k := openLinux(t)
+	before := timeouts(t)
+	for _, c := range []struct {
+		set  Timeouts
+		want string
+	}{
+		{Timeouts{}, before},
+		{Timeouts{TCP: 901 * time.Second, TCPFin: 121 * time.Second, UDP: 301 * time.Second}, "901 121 301"},
+		{Timeouts{UDP: 77 * time.Second}, "901 121 77"},
+		{Timeouts{}, "901 121 77"},
+	} {
+		if err := k.SetTimeouts(c.set); err != nil {
+			t.Fatal(err)
+		}
+		if got := timeouts(t); got != c.want {
+			t.Errorf("after %+v: %s, want %s", c.set, got, c.want)
+		}
+	}
+}
+
+func timeouts(t *testing.T) string {
+	_, numbers, _ := strings.Cut(strings.TrimSpace(kerneltest.Run(t, "ipvsadm", "-l", "--timeout")), ": ")
+	return numbers
+}
+
+func TestAKernelWithoutIPVSIsAClearError(t *testing.T) {
+	if _, err := os.Stat("/proc/net/ip_vs"); err == nil || os.Getenv(kerneltest.Env) == "1" {
+		t.Skip("this kernel has IPVS")
+	}
+	if k, err := Open(); !errors.Is(err, ErrNoIPVS) {
+		t.Errorf("got %v, %v", k, err)
+	}
+}

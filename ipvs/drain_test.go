@@ -1,0 +1,296 @@
+package ipvs
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	webWithoutSecond = `
+		-A -t 10.96.0.10:80 -s rr
+		-a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 1`
+	webDraining = webWithoutSecond + `
+		-a -t 10.96.0.10:80 -r 10.1.0.2:8080 -m -w 0`
+	secondDrains = "-e -t 10.96.0.10:80 -r 10.1.0.2:8080 -m -w 0"
+	secondGoes   = "-d -t 10.96.0.10:80 -r 10.1.0.2:8080"
+)
+
+var second = netip.MustParseAddrPort("10.1.0.2:8080")
+
+// draining returns a rig in which the second real server of web drains and has a connection.
+func draining(t testing.TB, timeout time.Duration) *rig {
+	r := newRig(t, timeout)
+	r.want(web)
+	r.mustSync()
+	r.fake.SetConnections(webKey, second, 1)
+	r.fake.Writes = nil
+	r.want(webWithoutSecond)
+	r.mustSync()
+	r.wrote(secondDrains)
+	return r
+}
+
+// later lets time pass and syncs.
+func (r *rig) later(d time.Duration) {
+	r.t.Helper()
+	r.now = r.now.Add(d)
+	r.mustSync()
+}
+
+func TestARemovedRealServerIsDeletedWhenItsConnectionsEnd(t *testing.T) {
+	r := draining(t, drainTimeout)
+	r.holds(webDraining)
+	r.later(firstPoll)
+	r.wrote("")
+	r.fake.SetConnections(webKey, second, 0)
+	r.later(laterPoll)
+	r.wrote(secondGoes)
+	if r.Draining() != 0 || r.Pending() != 0 {
+		t.Errorf("%d draining, %d pending", r.Draining(), r.Pending())
+	}
+}
+
+func TestInactiveConnectionsAreWaitedForToo(t *testing.T) {
+	for _, c := range []struct {
+		status RealStatus
+		idle   bool
+	}{{RealStatus{}, true}, {RealStatus{ActiveConnections: 1}, false}, {RealStatus{InactiveConnections: 1}, false}} {
+		if c.status.Idle() != c.idle {
+			t.Errorf("%+v: idle is %v", c.status, !c.idle)
+		}
+	}
+}
+
+func TestADrainEndsAtItsDeadline(t *testing.T) {
+	r := draining(t, drainTimeout)
+	r.later(drainTimeout - 1)
+	r.wrote("")
+	r.later(1)
+	r.wrote(secondGoes)
+}
+
+func TestWithoutATimeoutADrainLastsAsLongAsItsConnections(t *testing.T) {
+	r := draining(t, 0)
+	r.later(1000 * time.Hour)
+	r.wrote("")
+	r.fake.SetConnections(webKey, second, 0)
+	r.later(laterPoll)
+	r.wrote(secondGoes)
+}
+
+func TestARealServerThatReturnsGetsItsWeightBackInPlace(t *testing.T) {
+	r := draining(t, drainTimeout)
+	r.want(web)
+	r.mustSync()
+	r.wrote("-e -t 10.96.0.10:80 -r 10.1.0.2:8080 -m -w 1")
+	if _, any := r.NextDrain(); any || r.Draining() != 0 {
+		t.Error("still draining")
+	}
+	r.later(drainTimeout)
+	r.wrote("")
+}
+
+func TestARealServerThatReturnsBeforeTheSyncIsNotTouched(t *testing.T) {
+	r := newRig(t, drainTimeout)
+	r.want(web)
+	r.mustSync()
+	r.fake.Writes = nil
+	r.want(webWithoutSecond)
+	r.want(web)
+	r.mustSync()
+	r.wrote("")
+}
+
+func TestOnlyProtocolsWithConnectionsDrain(t *testing.T) {
+	for option, drains := range map[string]bool{"-t": true, "--sctp-service": true, "-u": false} {
+		r := newRig(t, drainTimeout)
+		before := strings.ReplaceAll(web, "-t", option)
+		r.want(before)
+		r.mustSync()
+		r.fake.Writes = nil
+		r.want(strings.ReplaceAll(webWithoutSecond, "-t", option))
+		r.mustSync()
+		if drains {
+			r.wrote(strings.ReplaceAll(secondDrains, "-t", option))
+		} else {
+			r.wrote(strings.ReplaceAll(secondGoes, "-t", option))
+		}
+	}
+}
+
+func TestAVirtualServerStaysUntilItsLastConnectionEnds(t *testing.T) {
+	r := newRig(t, drainTimeout)
+	r.want(web)
+	r.mustSync()
+	r.fake.SetConnections(webKey, second, 1)
+	r.fake.Writes = nil
+	r.want("")
+	r.mustSync()
+	r.wrote("-e -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 0\n" + secondDrains)
+	if !r.Holds(webKey) || !r.HoldsAddr(webKey.Addr.Addr()) {
+		t.Error("not held while it drains")
+	}
+	r.later(firstPoll)
+	r.wrote("-d -t 10.96.0.10:80 -r 10.1.0.1:8080") // idle; the other is not
+	if !r.Holds(webKey) || r.Desires(webKey) {
+		t.Error("must be held and not desired")
+	}
+	r.fake.SetConnections(webKey, second, 0)
+	r.now = r.now.Add(laterPoll)
+	if err := r.Expire(r.now); err != nil {
+		t.Fatal(err)
+	}
+	if r.Holds(webKey) || r.HoldsAddr(webKey.Addr.Addr()) {
+		t.Error("held although the drain is over: its VIP could never be unbound before it")
+	}
+	r.mustSync()
+	r.wrote("-D -t 10.96.0.10:80")
+	r.holds("")
+}
+
+func TestADesiredOrUnknownServerIsHeldOrNot(t *testing.T) {
+	r := newRig(t, drainTimeout)
+	if r.Holds(webKey) || r.HoldsAddr(webKey.Addr.Addr()) {
+		t.Error("an unknown one is held")
+	}
+	r.want(web)
+	if !r.Holds(webKey) || r.HoldsAddr(webKey.Addr.Addr()) {
+		t.Error("a desired one is held; its address only once it is there")
+	}
+}
+
+func TestADrainThatCouldNotStartIsTriedAgain(t *testing.T) {
+	r := newRig(t, drainTimeout)
+	r.want(web)
+	r.mustSync()
+	r.fake.Writes = nil
+	r.fake.SetConnections(webKey, second, 1)
+	r.want(webWithoutSecond)
+	r.fake.Fail = func(Op) error { return syscall.ENOMEM }
+	if err := r.sync(); !errors.Is(err, syscall.ENOMEM) {
+		t.Fatal(err)
+	}
+	r.wrote(secondDrains) // and no deletion
+	r.fake.Fail = nil
+	r.mustSync()
+	r.wrote(secondDrains)
+}
+
+func TestOneSyncReadsABoundedNumberOfServers(t *testing.T) {
+	const servers = maxPolls + 30
+	r := newRig(t, drainTimeout)
+	var text strings.Builder
+	for i := range servers {
+		fmt.Fprintf(&text, "-A -t 10.96.1.%d:80 -s rr\n", i)
+		for real := range 3 {
+			fmt.Fprintf(&text, "-a -t 10.96.1.%d:80 -r 10.1.0.%d:80 -m -w 1\n", i, real)
+		}
+	}
+	r.want(text.String())
+	r.mustSync()
+	r.want("")
+	r.mustSync()
+	for _, c := range []struct {
+		after time.Duration
+		reads int
+	}{{firstPoll - 1, 0}, {1, maxPolls}, {0, servers - maxPolls}, {0, 0}} {
+		r.now = r.now.Add(c.after)
+		r.fake.Messages = 0
+		before := r.Messages()
+		if err := r.Expire(r.now); err != nil {
+			t.Fatal(err)
+		}
+		if r.fake.Messages != c.reads || r.Messages()-before != uint64(c.reads) {
+			t.Errorf("%d reads, want %d", r.fake.Messages, c.reads)
+		}
+	}
+	r.mustSync()
+	r.holds("")
+}
+
+func TestAfterARestartADrainGoesOn(t *testing.T) {
+	old := draining(t, drainTimeout)
+	old.later(time.Minute)
+
+	r := newRig(t, drainTimeout)
+	r.fake, r.kernel, r.now = old.fake, old.fake, old.now
+	r.want(webWithoutSecond)
+	r.resync(always)
+	r.mustSync()
+	r.wrote("")
+	r.later(drainTimeout - 1)
+	r.wrote("") // with a fresh deadline
+	r.later(1)
+	r.wrote(secondGoes)
+}
+
+func TestNextDrainIsTheEarliestPollOrDeadline(t *testing.T) {
+	r := newRig(t, 3*time.Second)
+	start := r.now
+	next := func() string {
+		at, any := r.NextDrain()
+		if !any {
+			return "none"
+		}
+		return at.Sub(start).String()
+	}
+	check := func(when, want string) {
+		t.Helper()
+		if got := next(); got != want {
+			t.Errorf("%s: %s, want %s", when, got, want)
+		}
+	}
+	check("at rest", "none")
+	r.want(web)
+	r.mustSync()
+	r.fake.SetConnections(webKey, second, 1)
+	r.want(webWithoutSecond)
+	r.mustSync()
+	check("first poll", "1s")
+	r.later(time.Second)
+	check("the deadline is before the next poll", "3s")
+	r.now = r.now.Add(2 * time.Second)
+	if err := r.Expire(r.now); err != nil {
+		t.Fatal(err)
+	}
+	check("what is over waits for a Prune, not for the clock", "none")
+	r.mustSync()
+	check("deleted", "none")
+}
+
+func TestARealServerThatVanishesLeavesNoDrainBehind(t *testing.T) {
+	for name, outside := range map[string]string{
+		"itself":                  secondGoes,
+		"with its virtual server": "-D -t 10.96.0.10:80",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := draining(t, 0)
+			r.outside(outside)
+			r.resync(always)
+			r.mustSync()
+			if _, any := r.NextDrain(); any || r.Draining() != 0 {
+				t.Errorf("%d draining, for ever", r.Draining())
+			}
+			r.holds(webWithoutSecond)
+		})
+	}
+}
+
+func TestAPollThatFailsIsAnErrorAndTriedAgain(t *testing.T) {
+	r := draining(t, drainTimeout)
+	kernel := &unreadable{Fake: r.fake, reals: map[Key]error{webKey: syscall.ENOBUFS}}
+	r.kernel = kernel
+	r.now = r.now.Add(firstPoll)
+	if err := r.Expire(r.now); !errors.Is(err, syscall.ENOBUFS) || !strings.Contains(err.Error(), webKey.String()) {
+		t.Fatalf("got %v", err)
+	}
+	kernel.reals = nil
+	r.fake.SetConnections(webKey, second, 0)
+	r.mustSync()
+	r.wrote(secondGoes)
+}

@@ -1,0 +1,157 @@
+package ipvs
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestTheTableConverges takes random steps on the desired state and, behind the table's back, in
+// the kernel. After one Resync and the time of one drain the kernel must hold exactly what is
+// desired, and whatever somebody else has.
+func TestTheTableConverges(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		w := newWorld(t)
+		rt.Repeat(map[string]func(*rapid.T){
+			"set":     w.set,
+			"unset":   w.unset,
+			"outside": w.outsideStep,
+			"busy": func(t *rapid.T) {
+				w.fake.SetConnections(w.ours.Draw(t, "key"), w.real.Draw(t, "real"), rapid.IntRange(0, 1).Draw(t, "connections"))
+			},
+			"resync": func(t *rapid.T) {
+				if _, err := w.Resync(w.owned); err != nil {
+					t.Fatal(err)
+				}
+			},
+			"sync": func(t *rapid.T) {
+				failing := rapid.IntRange(0, 20).Draw(t, "failing")
+				w.fake.Fail = func(Op) error {
+					if failing--; failing == 0 {
+						return syscall.ENOMEM
+					}
+					return nil
+				}
+				_ = w.sync() // what fails is made up for in the end
+				w.fake.Fail = nil
+				w.checkReads(t)
+			},
+			"time": func(t *rapid.T) { w.now = w.now.Add(time.Duration(rapid.IntRange(0, 600).Draw(t, "s")) * time.Second) },
+		})
+		w.converge(rt)
+	})
+}
+
+// world is a rig, a model of what is desired, and a foreign part of the kernel's table.
+type world struct {
+	*rig
+	desired map[Key]map[netip.AddrPort]RealServer
+	configs map[Key]VirtualServer
+	ever    map[Key]bool // desired at some time: what masq's sets remember
+	foreign *Fake
+
+	ours, theirs *rapid.Generator[Key]
+	real         *rapid.Generator[netip.AddrPort]
+}
+
+func newWorld(t *testing.T) *world {
+	keys := func(addr string) *rapid.Generator[Key] {
+		return rapid.Custom(func(t *rapid.T) Key {
+			protocol := rapid.SampledFrom([]Protocol{TCP, UDP, SCTP}).Draw(t, "protocol")
+			return Key{netip.AddrPortFrom(netip.MustParseAddr(addr), uint16(rapid.IntRange(1, 2).Draw(t, "port"))), protocol}
+		})
+	}
+	w := &world{
+		rig:     newRig(t, drainTimeout),
+		desired: map[Key]map[netip.AddrPort]RealServer{}, configs: map[Key]VirtualServer{}, ever: map[Key]bool{},
+		foreign: NewFake(),
+		ours:    keys("10.96.0.10"), theirs: keys("fd00::99"),
+		real: rapid.Custom(func(t *rapid.T) netip.AddrPort {
+			return netip.MustParseAddrPort(fmt.Sprintf("10.1.0.%d:80", rapid.IntRange(1, 3).Draw(t, "real")))
+		}),
+	}
+	w.fake.Record = false
+	return w
+}
+
+func (w *world) owned(k Key) bool { return w.ever[k] }
+
+func (w *world) set(t *rapid.T) {
+	k := w.ours.Draw(t, "key")
+	v := VirtualServer{Scheduler: rapid.SampledFrom([]string{"rr", "lc", "sh"}).Draw(t, "scheduler")}
+	reals := rapid.MapOfN(w.real, rapid.Custom(func(t *rapid.T) RealServer {
+		return RealServer{Weight: uint16(rapid.IntRange(0, 2).Draw(t, "weight"))}
+	}), 0, 3).Draw(t, "reals")
+	w.Set(k, v, reals)
+	w.desired[k], w.configs[k], w.ever[k] = reals, v.drainSafe(), true
+}
+
+func (w *world) unset(t *rapid.T) {
+	k := w.ours.Draw(t, "key")
+	w.Unset(k)
+	delete(w.desired, k)
+	delete(w.configs, k)
+}
+
+// outsideStep is one ipvsadm command of somebody else's: on servers of ours that were made at some
+// time, or on servers that never were.
+func (w *world) outsideStep(t *rapid.T) {
+	op := Op{
+		Verb:   Verb(rapid.IntRange(int(AddServer), int(DeleteReal)).Draw(t, "verb")),
+		Server: VirtualServer{Scheduler: rapid.SampledFrom([]string{"rr", "wlc"}).Draw(t, "scheduler")},
+		Real:   w.real.Draw(t, "real"),
+		Value:  RealServer{Weight: uint16(rapid.IntRange(0, 3).Draw(t, "weight")), Foreign: rapid.Bool().Draw(t, "foreign")},
+	}
+	if rapid.Bool().Draw(t, "on theirs") {
+		op.Key = w.theirs.Draw(t, "key")
+		w.foreign.Apply([]Op{op})
+	} else if op.Key = w.ours.Draw(t, "key"); !w.ever[op.Key] {
+		return
+	}
+	w.fake.Apply([]Op{op})
+}
+
+// checkReads: a sync at rest costs nothing.
+func (w *world) checkReads(t *rapid.T) {
+	if w.Pending() > 0 {
+		return
+	}
+	before := w.fake.Messages
+	if err := w.sync(); err != nil || w.fake.Messages != before {
+		t.Fatalf("a sync with nothing pending: %v, %d messages", err, w.fake.Messages-before)
+	}
+}
+
+func (w *world) converge(t *rapid.T) {
+	if _, err := w.Resync(w.owned); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the first may start drains
+		if err := w.sync(); err != nil {
+			t.Fatalf("after a Resync nothing may be refused: %v", err)
+		}
+		w.now = w.now.Add(drainTimeout)
+	}
+	var want strings.Builder
+	want.WriteString(w.foreign.Dump())
+	for k, v := range w.configs {
+		fmt.Fprintln(&want, FormatServer(k, v))
+		for addr, real := range w.desired[k] {
+			fmt.Fprintln(&want, FormatReal(k, addr, real))
+		}
+	}
+	if got := sorted(w.fake.Dump()); got != sorted(want.String()) {
+		t.Fatalf("converged to\n%s\nwant\n%s", got, sorted(want.String()))
+	}
+	if w.Pending() != 0 || w.Draining() != 0 {
+		t.Fatalf("%d pending, %d draining", w.Pending(), w.Draining())
+	}
+	if drift, err := w.Resync(w.owned); drift != 0 || err != nil {
+		t.Fatalf("drift %d at rest, %v", drift, err)
+	}
+}

@@ -1,0 +1,91 @@
+package ipvs
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The tests of this package say what they do, and what they expect, in ipvsadm's words.
+
+// parse reads one line of ipvsadm arguments.
+func parse(t testing.TB, line string) Op {
+	t.Helper()
+	verbs := map[string]Verb{
+		"-A": AddServer, "-E": EditServer, "-D": DeleteServer, "-a": AddReal, "-e": EditReal, "-d": DeleteReal,
+	}
+	protocols := map[string]Protocol{"-t": TCP, "-u": UDP, "--sctp-service": SCTP}
+	var op Op
+	words := strings.Fields(line)
+	for i := 0; i < len(words); i++ {
+		word := words[i]
+		argument := func() string { i++; return words[i] }
+		switch {
+		case verbs[word] != 0:
+			op.Verb = verbs[word]
+		case protocols[word] != 0:
+			op.Key = Key{netip.MustParseAddrPort(argument()), protocols[word]}
+		case word == "-s":
+			op.Server.Scheduler = argument()
+		case word == "-p":
+			op.Server.Persistence = time.Duration(number(t, argument())) * time.Second
+		case word == "-o":
+			op.Server.Flags |= OnePacket
+		case word == "-b":
+			op.Server.Flags |= flagsOf(argument())
+		case word == "-r":
+			op.Real = netip.MustParseAddrPort(argument())
+		case word == "-m":
+		case word == "-w":
+			op.Value.Weight = uint16(number(t, argument()))
+		default:
+			t.Fatalf("%q: do not know %q", line, word)
+		}
+	}
+	return op
+}
+
+func number(t testing.TB, word string) uint64 {
+	t.Helper()
+	n, err := strconv.ParseUint(word, 10, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func flagsOf(names string) (flags Flags) {
+	for name := range strings.SplitSeq(names, ",") {
+		_, what, _ := strings.Cut(name, "-")
+		flags |= map[string]Flags{"fallback": SchedFallback, "1": SchedFallback, "port": SchedPort, "2": SchedPort, "3": schedThird}[what]
+	}
+	return flags
+}
+
+// lines returns the lines of a text, without indentation and empty ones.
+func lines(text string) []string {
+	all := strings.Split(strings.TrimSpace(text), "\n")
+	for i, line := range all {
+		all[i] = strings.TrimSpace(line)
+	}
+	return slices.DeleteFunc(all, func(line string) bool { return line == "" })
+}
+
+// script reads one operation from each line.
+func script(t testing.TB, text string) (ops []Op) {
+	t.Helper()
+	for _, line := range lines(text) {
+		ops = append(ops, parse(t, line))
+	}
+	return ops
+}
+
+// sorted returns the lines of a text in an order of their own, to compare tables.
+func sorted(text string) string {
+	all := lines(text)
+	slices.Sort(all)
+	return strings.Join(all, "\n")
+}

@@ -1,0 +1,97 @@
+package e2e
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestPreflight takes away, one at a time, what the daemon needs, and expects one clear sentence and
+// exit status 1. Modules are taken away by /etc/modprobe.d, so it runs in the test VM only, whose file
+// system is thrown away; on a host of yours the cases with modules are checked no further than that
+// they would need the VM.
+func TestPreflight(t *testing.T) {
+	i := newIsland(t)
+	bin, config := mustEnv(t, "FAIRLEAD_TEST_BIN"), i.config()
+	for _, c := range []struct {
+		name    string
+		command []string
+		want    string
+		vmOnly  bool
+	}{
+		{"privileges", []string{"setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", bin, "run", "--source-directory", "/"}, "not allowed to administer the network", false},
+		{"iptables", []string{"env", "PATH=/nowhere", bin, "run", "--config", config}, "iptables is needed", false},
+		{"scheduler", []string{"env", "FAIRLEAD_IPVS_SCHEDULER=ovf", bin, "run", "--config", config}, "the kernel has no such scheduler: ovf", true},
+	} {
+		t.Run("without "+c.name, func(t *testing.T) {
+			if c.vmOnly {
+				blacklist(t, "ip_vs_ovf")
+			}
+			before, err := i.node.Dump(t.Context())
+			must(t, err)
+			cmd := i.node.Command(t.Context(), c.command[0], c.command[1:]...)
+			out, err := cmd.CombinedOutput()
+			if err == nil || cmd.ProcessState.ExitCode() != 1 {
+				t.Errorf("exit: %v, want status 1\n%s", err, out)
+			}
+			if !strings.Contains(string(out), c.want) || strings.Count(string(out), "\n") != 1 {
+				t.Errorf("it said %q, want one line with %q", out, c.want)
+			}
+			after, err := i.node.Dump(t.Context())
+			must(t, err)
+			if after != before {
+				t.Errorf("it changed something:\n%+v\n%+v", before, after)
+			}
+		})
+	}
+}
+
+// blacklist keeps the kernel from loading a module, in the VM.
+func blacklist(t *testing.T, module string) {
+	t.Helper()
+	if os.Getenv("FAIRLEAD_VM") == "" {
+		t.Fatalf("%s can only be taken away in the test VM: run `go run ./test/vm -force-vm -- ...`", module)
+	}
+	path := "/etc/modprobe.d/fairlead-test.conf"
+	must(t, os.WriteFile(path, []byte("install "+module+" /bin/false\n"), 0o644))
+	t.Cleanup(func() { _ = os.Remove(path) })
+}
+
+// TestPreflightWithoutIPVS runs the daemon on a kernel without IPVS. moby/ipvs alone would pretend
+// that every write succeeds there.
+func TestPreflightWithoutIPVS(t *testing.T) {
+	i := newIsland(t)
+	blacklist(t, "ip_vs")
+	i.lab.Close() // its table keeps the module in use
+	unload(t, "ip_vs")
+	out, err := exec.Command(mustEnv(t, "FAIRLEAD_TEST_BIN"), "run", "--source-directory", i.dir).CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "the kernel has no IPVS") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// unload removes a module and those that use it. A network namespace gives its use up a while after it
+// has gone.
+func unload(t *testing.T, module string) {
+	t.Helper()
+	var out []byte
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		loaded, err := os.ReadFile("/proc/modules")
+		must(t, err)
+		var names []string
+		for line := range strings.Lines(string(loaded)) {
+			if name, _, _ := strings.Cut(line, " "); strings.HasPrefix(name, module+"_") {
+				names = append(names, name)
+			}
+		}
+		if len(names) == 0 && !strings.Contains(string(loaded), module+" ") {
+			return
+		}
+		out, _ = exec.Command("rmmod", append(names, module)...).CombinedOutput()
+	}
+	t.Fatalf("module %s stays: %s", module, out)
+}

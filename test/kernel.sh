@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs, inside the test VM, the compiled tests of the packages given as arguments, and the demo. Nothing
+# may be skipped: a test that skips here is a failure. Ends with a line that counts.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+export FAIRLEAD_TEST_KERNEL=1 # kernel tests are required: they fail where they would skip
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+broken=()
+for package in "$@"; do
+	name=${package#./}
+	echo "=== $name"
+	(cd "$name" && "$FAIRLEAD_CACHE/test/$name.test" -test.v -test.timeout 30m) 2>&1 | tee -a "$log" | grep -v '^=== \(RUN\|PAUSE\|CONT\|NAME\)'
+	[ "${PIPESTATUS[0]}" = 0 ] || broken+=("$name")
+done
+
+echo "=== the demo"
+if "$FAIRLEAD_CACHE/bin/fairlead-demo" -fairlead "$FAIRLEAD_CACHE/bin/fairlead"; then
+	echo "--- PASS: the demo" >>"$log"
+else
+	echo "--- FAIL: the demo" >>"$log"
+	broken+=(demo)
+fi
+
+passed=$(grep -c '^ *--- PASS' "$log")
+failed=$(grep -c '^ *--- FAIL' "$log")
+skipped=$(grep -c '^ *--- SKIP' "$log")
+[ "$failed" = 0 ] || { echo "failed:"; grep '^ *--- FAIL' "$log"; }
+[ "$skipped" = 0 ] || { echo "skipped, which nothing may be here:"; grep '^ *--- SKIP' "$log"; }
+[ ${#broken[@]} = 0 ] || echo "not passed: ${broken[*]}"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ] && [ "$skipped" = 0 ] && [ ${#broken[@]} = 0 ]
