@@ -16,7 +16,8 @@ type Metrics struct {
 	rounds   *prometheus.CounterVec
 	duration prometheus.Histogram
 	last     prometheus.Gauge
-	messages *prometheus.GaugeVec
+	messages *prometheus.CounterVec
+	counted  map[string]uint64 // of messages, by package
 	pending  *prometheus.GaugeVec
 	services prometheus.Gauge
 	servers  prometheus.Gauge
@@ -46,7 +47,8 @@ func newMetrics() *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 18),
 		}),
 		last:     prometheus.NewGauge(gauge("last_sync_timestamp_seconds", "When the last round ended, as Unix time.")),
-		messages: prometheus.NewGaugeVec(gauge("kernel_messages", "Netlink messages since the start, reads included, by package."), []string{"package"}),
+		messages: prometheus.NewCounterVec(counter("kernel_messages_total", "Netlink messages, reads included, by package."), []string{"package"}),
+		counted:  make(map[string]uint64),
 		pending:  prometheus.NewGaugeVec(gauge("pending", "Objects whose kernel state is not the desired one, by package; drains included."), []string{"package"}),
 		services: prometheus.NewGauge(gauge("services", "Services that are served.")),
 		servers:  prometheus.NewGauge(gauge("virtual_servers", "Virtual servers that are desired.")),
@@ -78,7 +80,8 @@ func (m *Metrics) synced(c *Controller, took time.Duration, err error) {
 		Messages() uint64
 		Pending() int
 	}{"masq": c.masq, "ipvs": c.ipvs, "dummyif": c.dummyif} {
-		m.messages.WithLabelValues(name).Set(float64(p.Messages()))
+		m.messages.WithLabelValues(name).Add(float64(p.Messages() - m.counted[name]))
+		m.counted[name] = p.Messages()
 		m.pending.WithLabelValues(name).Set(float64(p.Pending()))
 	}
 }

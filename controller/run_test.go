@@ -1,0 +1,173 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/fairlead-lb/fairlead/controller/source"
+	"github.com/fairlead-lb/fairlead/dummyif"
+	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/masq"
+)
+
+// lockedIPVS lets a test look at a Fake that the controller's goroutine owns.
+type lockedIPVS struct {
+	mu sync.Mutex
+	*ipvs.Fake
+}
+
+func (l *lockedIPVS) Apply(ops []ipvs.Op) []error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Fake.Apply(ops)
+}
+
+func (l *lockedIPVS) Servers() (map[ipvs.Key]ipvs.VirtualServer, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Fake.Servers()
+}
+
+func (l *lockedIPVS) RealServers(k ipvs.Key) (map[netip.AddrPort]ipvs.RealStatus, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Fake.RealServers(k)
+}
+
+func (l *lockedIPVS) Dump() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Fake.Dump()
+}
+
+// TestRunFollowsADirectoryAndLeavesTheKernelAsItIs runs the whole controller, informers included, over
+// a directory of manifests, with Fakes for the kernel.
+func TestRunFollowsADirectoryAndLeavesTheKernelAsItIs(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	dir := t.TempDir()
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(manifest("10.1.0.1"))
+	kernel := &lockedIPVS{Fake: ipvs.NewFake()}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	src, err := source.Directory(dir, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := New(src, Kernel{IPVS: kernel, Dummyif: dummyif.NewFake(), Masq: masq.NewFake()}, Options{
+		NodeName: nodeName, Scheduler: "rr", SyncPeriod: time.Minute, Masq: masq.Options{MasqueradeBit: 14},
+	}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if code, _ := getHealth(c.Health); code != http.StatusServiceUnavailable {
+		t.Errorf("healthy before the first round: %d", code)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	eventually(t, func() bool { return strings.Contains(kernel.Dump(), "-r 10.1.0.1:8080 -m -w 1") }, kernel.Dump)
+	write(manifest("10.1.0.2"))
+	eventually(t, func() bool { return strings.Contains(kernel.Dump(), "-r 10.1.0.2:8080 -m -w 1") }, kernel.Dump)
+	if code, body := getHealth(c.Health); code != http.StatusOK || body["healthy"] != true {
+		t.Errorf("health: %d %v", code, body)
+	}
+	held := kernel.Dump()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run returned %v", err)
+	}
+	if now := kernel.Dump(); now == "" || strings.Count(now, "-A") != strings.Count(held, "-A") {
+		t.Errorf("stopping changed the kernel from\n%s\nto\n%s", held, now)
+	}
+}
+
+func manifest(endpoint string) string {
+	return fmt.Sprintf(`apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {clusterIP: 10.96.0.10, ports: [{port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{port: 8080}]
+endpoints: [{addresses: [%s]}]
+`, endpoint)
+}
+
+func eventually(t *testing.T, check func() bool, state func() string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if check() {
+			return
+		}
+	}
+	t.Fatalf("it does not come; now:\n%s", state())
+}
+
+func getHealth(h http.Handler) (code int, body map[string]any) {
+	recorder := httptest.NewRecorder()
+	h.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+	_ = json.Unmarshal(recorder.Body.Bytes(), &body)
+	return recorder.Code, body
+}
+
+func TestHealthTellsOfChangesThatWaitTooLong(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	waiting, any := start, false
+	h := newHealth(time.Minute)
+	h.since = func() (time.Time, bool) { return waiting, any }
+	check := func(after time.Duration, want bool, when string) {
+		t.Helper()
+		if _, got := h.Check(start.Add(after)); got != want {
+			t.Errorf("%s: healthy is %v", when, got)
+		}
+	}
+	check(0, false, "before the first round")
+	h.finished(start)
+	check(time.Hour, true, "an hour without changes")
+	any = true
+	check(59*time.Second, true, "a change waits for 59 s")
+	check(61*time.Second, false, "a change waits for 61 s")
+	h.started(waiting, true)
+	any = false
+	check(61*time.Second, false, "a round works on it for 61 s")
+	h.finished(start)
+	check(61*time.Second, true, "the round has ended")
+}
+
+func TestUnreadableKernelEndsAStartAndTurnsARunningDaemonUnhealthy(t *testing.T) {
+	r := newRig(t)
+	broken := &unreadable{Kernel: r.masq}
+	c := newTestController(r.world, Kernel{IPVS: r.ipvs, Dummyif: r.dummyif, Masq: broken}, r.log, func() bool { return true })
+	if err := c.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+		t.Errorf("Run on an unreadable kernel returned %v", err)
+	}
+	if _, healthy := c.Health.Check(time.Now().Add(3 * time.Hour)); healthy {
+		t.Error("healthy after three hours without reading the kernel")
+	}
+}
+
+// unreadable is a kernel whose sets cannot be listed.
+type unreadable struct{ masq.Kernel }
+
+func (*unreadable) Entries() (map[masq.Entry]struct{}, error) {
+	return nil, fmt.Errorf("the sets cannot be read")
+}
