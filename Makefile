@@ -7,7 +7,7 @@ BIN         := $(CACHE)/bin
 LINT_MODULE := github.com/golangci/golangci-lint/v2
 LINT        := $(BIN)/golangci-lint-$(shell grep -oE '$(LINT_MODULE) v[0-9][^ ]*' test/tools/lint/go.mod | head -n 1 | cut -d' ' -f2)
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-GO_STATIC   := CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)"
+GO_STATIC   := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 # The packages whose tests want a real kernel, in the order of their run in the VM.
 KERNEL_PACKAGES := ./internal/nlbatch ./ipvs ./dummyif ./masq ./controller ./test/lab ./test/e2e

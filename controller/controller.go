@@ -116,13 +116,20 @@ func (c *Controller) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// incompletePoll is how often an incomplete source is asked again: deletions wait for its answer.
+const incompletePoll = time.Second
+
 // loop runs rounds until ctx ends.
 func (c *Controller) loop(ctx context.Context) {
 	for {
 		started := time.Now()
 		c.round(ctx, started)
 		drain, draining := c.ipvs.NextDrain()
-		timer := time.NewTimer(c.trigger.wait(time.Now(), drain, draining))
+		wait := c.trigger.wait(time.Now(), drain, draining)
+		if !c.source.Complete() {
+			wait = min(wait, incompletePoll)
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 		case <-c.dirty.wake:

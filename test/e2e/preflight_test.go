@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -94,4 +95,36 @@ func unload(t *testing.T, module string) {
 		out, _ = exec.Command("rmmod", append(names, module)...).CombinedOutput()
 	}
 	t.Fatalf("module %s stays: %s", module, out)
+}
+
+// TestHostSettings checks what the daemon sets on the node, and what only on request.
+func TestHostSettings(t *testing.T) {
+	i := newIsland(t)
+	d := start(t, i.node, writeConfig(t, "source: {kind: directory, directory: "+i.dir+"}",
+		"ipvs: {strictARP: true, estimation: 'off', tcpTimeout: 1000s, tcpFinTimeout: 100s, udpTimeout: 200s}",
+		"oomScoreAdj: 123", "enableProfiling: true"))
+	for name, want := range map[string]string{
+		"ipv4/vs/conntrack": "1", "ipv4/vs/expire_nodest_conn": "1", "ipv4/vs/expire_quiescent_template": "1",
+		"ipv4/ip_forward": "1", "ipv4/conf/all/arp_ignore": "1", "ipv4/conf/all/arp_announce": "2", "ipv4/vs/run_estimation": "0",
+	} {
+		if got, err := i.node.Sysctl(name); err != nil || got != want {
+			t.Errorf("sysctl %s is %s (%v), want %s", name, got, err, want)
+		}
+	}
+	timeouts, err := i.node.Run(t.Context(), "ipvsadm", "-L", "--timeout")
+	must(t, err)
+	if !strings.Contains(timeouts, "1000 100 200") {
+		t.Errorf("timeouts: %s", timeouts)
+	}
+	score, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", d.cmd.Process.Pid))
+	if err != nil || strings.TrimSpace(string(score)) != "123" {
+		t.Errorf("oom_score_adj: %s, %v", score, err)
+	}
+	for port, paths := range map[string][]string{"10256": {"/healthz", "/livez"}, "10249": {"/metrics", "/proxyMode", "/debug/pprof/cmdline"}} {
+		for _, path := range paths {
+			if body, err := d.get(port, path); err != nil || body == "" {
+				t.Errorf("%s: %q, %v", path, body, err)
+			}
+		}
+	}
 }
