@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
-	"strconv"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -18,15 +17,20 @@ import (
 )
 
 // lockWait is how long, in seconds, one iptables call waits for another's lock.
-const lockWait = 30
+const lockWait = "30"
 
 // Linux is the Kernel of the network namespace that it was opened in: ipsets in batches of its own
-// encoding, rules through the iptables programs that are installed.
+// encoding, rules through the iptables programs that are installed, two or three processes for a family.
 type Linux struct {
 	conn  *nlbatch.Conn
-	tools map[Family]*iptables.IPTables
-	paths map[Family]string // of the same programs
+	tools map[Family]tool
 	batch nlbatch.Batch
+}
+
+// tool is the iptables program of a family. Beside it is its -restore.
+type tool struct {
+	path        string
+	randomFully bool
 }
 
 var _ Kernel = (*Linux)(nil)
@@ -38,26 +42,35 @@ func Open() (*Linux, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Linux{conn: conn, tools: make(map[Family]*iptables.IPTables), paths: make(map[Family]string)}
-	protocols := map[Family]iptables.Protocol{IPv4: iptables.ProtocolIPv4}
+	l := &Linux{conn: conn, tools: make(map[Family]tool)}
+	families := []Family{IPv4}
 	if _, err := os.Stat("/proc/thread-self/net/if_inet6"); err == nil {
-		protocols[IPv6] = iptables.ProtocolIPv6
+		families = append(families, IPv6)
 	}
-	for f, protocol := range protocols {
-		name := map[Family]string{IPv4: "iptables", IPv6: "ip6tables"}[f]
-		path, err := exec.LookPath(name)
-		if err != nil {
+	for _, f := range families {
+		if l.tools[f], err = findTool(f); err != nil {
 			conn.Close()
 			return nil, fmt.Errorf("find iptables for %s: %w", f, err)
 		}
-		tool, err := iptables.New(iptables.Path(path), iptables.IPFamily(protocol), iptables.Timeout(lockWait))
-		if err != nil {
-			conn.Close()
-			return nil, fmt.Errorf("find iptables for %s: %w", f, err)
-		}
-		l.tools[f], l.paths[f] = tool, path
 	}
 	return l, nil
+}
+
+// findTool looks for the program of a family, and lets go-iptables find out what it can do.
+func findTool(f Family) (tool, error) {
+	name, protocol := "iptables", iptables.ProtocolIPv4
+	if f == IPv6 {
+		name, protocol = "ip6tables", iptables.ProtocolIPv6
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return tool{}, err
+	}
+	features, err := iptables.New(iptables.Path(path), iptables.IPFamily(protocol))
+	if err != nil {
+		return tool{}, err
+	}
+	return tool{path, features.HasRandomFully()}, nil
 }
 
 // Close releases the socket.
@@ -66,14 +79,14 @@ func (l *Linux) Close() error { return l.conn.Close() }
 // Families implements Kernel.
 func (l *Linux) Families() []Family {
 	families := []Family{IPv4}
-	if l.tools[IPv6] != nil {
+	if _, ok := l.tools[IPv6]; ok {
 		families = append(families, IPv6)
 	}
 	return families
 }
 
 // RandomFully implements Kernel.
-func (l *Linux) RandomFully(f Family) bool { return l.tools[f].HasRandomFully() }
+func (l *Linux) RandomFully(f Family) bool { return l.tools[f].randomFully }
 
 // EnsureSets implements Kernel. It looks before it creates, so that a restart writes nothing.
 func (l *Linux) EnsureSets() (changed bool, err error) {
@@ -168,91 +181,66 @@ func setError(err error) error {
 	return err
 }
 
-// EnsureRules implements Kernel. Missing or wrong rules are inserted at the top before the old
-// ones are deleted, so that there is no moment without them.
+// EnsureRules implements Kernel. New rules come in before old ones go, in one commit of each table.
 func (l *Linux) EnsureRules(f Family, chains []Chain) (written int, err error) {
-	listed, err := l.listing(f, chains)
+	now, err := l.rules(f, chains)
 	if err != nil {
 		return 0, err
 	}
-	for _, c := range chains {
-		n, err := l.ensureChain(f, c, listed[c.Table])
-		written += n
-		if err != nil {
-			return written, fmt.Errorf("%s %s: %w", c.Table, c.Name, trimmed(err))
-		}
+	input, written := ensureInput(chains, now)
+	if err := l.restore(f, input); err != nil {
+		return 0, err
 	}
 	return written, nil
 }
 
-// listing returns the rules of every chain, by table and chain. It starts one process for a table,
-// where go-iptables would start one for each chain: this is what every audit does. And to ask for a
-// chain that does not exist gives errors that differ between the variants of iptables.
-func (l *Linux) listing(f Family, chains []Chain) (map[string]map[string][]string, error) {
-	listed := make(map[string]map[string][]string)
+// rules lists the tables that the chains are in. It starts one process for a table, where go-iptables
+// would start one for each chain: this is what every audit does. And to ask for a chain that does not
+// exist gives errors that differ between the variants of iptables.
+func (l *Linux) rules(f Family, chains []Chain) (listing, error) {
+	now := make(listing)
 	for _, c := range chains {
-		if listed[c.Table] != nil {
+		if now[c.Table] != nil {
 			continue
 		}
-		out, err := exec.Command(l.paths[f], "-t", c.Table, "-S", "--wait", strconv.Itoa(lockWait)).Output()
+		out, err := l.run(exec.Command(l.tools[f].path, "-t", c.Table, "-S", "--wait", lockWait))
 		if err != nil {
-			var exit *exec.ExitError
-			if errors.As(err, &exit) {
-				err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(exit.Stderr))
-			}
 			return nil, fmt.Errorf("list table %s: %w", c.Table, err)
 		}
-		listed[c.Table] = byChain(string(out))
+		now[c.Table] = byChain(out)
 	}
-	return listed, nil
+	return now, nil
 }
 
-func (l *Linux) ensureChain(f Family, c Chain, listed map[string][]string) (written int, err error) {
-	tool := l.tools[f]
-	lines, exists := listed[c.Name]
-	if !exists {
-		err = tool.NewChain(c.Table, c.Name)
+// restore has iptables-restore carry out its input.
+func (l *Linux) restore(f Family, input string) error {
+	if input == "" {
+		return nil
 	}
-	if err != nil {
-		return 0, err
-	}
-	old, _ := ourRules(lines)
-	if slices.EqualFunc(old, c.Rules, func(o found, r Rule) bool { return o.comment == r.Comment }) {
-		return 0, nil
-	}
-	for i, rule := range c.Rules {
-		if err := tool.Insert(c.Table, c.Name, i+1, rule.Spec()...); err != nil {
-			return written, err
-		}
-		written++
-	}
-	return written, l.deleteRules(f, c, old, len(c.Rules))
-}
-
-// deleteRules deletes rules by number, the last one first, after offset others came before them.
-func (l *Linux) deleteRules(f Family, c Chain, rules []found, offset int) error {
-	for _, rule := range slices.Backward(rules) {
-		if err := l.tools[f].DeleteById(c.Table, c.Name, rule.number+offset); err != nil {
-			return fmt.Errorf("delete rule %q: %w", rule.comment, err)
-		}
+	cmd := exec.Command(l.tools[f].path+"-restore", "--noflush", "--wait", lockWait)
+	cmd.Stdin = strings.NewReader(input)
+	if _, err := l.run(cmd); err != nil {
+		return fmt.Errorf("write rules: %w", err)
 	}
 	return nil
+}
+
+// run runs a program. Its error tells what the program said.
+func (l *Linux) run(cmd *exec.Cmd) (stdout string, err error) {
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, bytes.TrimSpace(exit.Stderr))
+	}
+	return string(out), err
 }
 
 // Remove implements Kernel. It goes on after errors: whatever can go goes.
 func (l *Linux) Remove(chains map[Family][]Chain) error {
 	var errs []error
 	for f, list := range chains {
-		listed, err := l.listing(f, list)
-		errs = append(errs, err)
-		for _, c := range slices.Backward(list) { // jumps before the chains that they lead to
-			lines, exists := listed[c.Table][c.Name]
-			if !exists {
-				continue
-			}
-			if err := l.removeChain(f, c, lines); err != nil {
-				errs = append(errs, fmt.Errorf("%s %s %s: %w", f, c.Table, c.Name, trimmed(err)))
-			}
+		if err := l.removeRules(f, list); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", f, err))
 		}
 	}
 	for _, f := range l.Families() {
@@ -267,23 +255,17 @@ func (l *Linux) Remove(chains map[Family][]Chain) error {
 	return errors.Join(errs...)
 }
 
-// removeChain deletes Fairlead's rules from a chain, and then the chain if they were all it had.
-// KUBE-MARK-MASQ and KUBE-POSTROUTING may have come from somebody else, who may still use them: an
-// empty one is left.
-func (l *Linux) removeChain(f Family, c Chain, lines []string) error {
-	ours, others := ourRules(lines)
-	if err := l.deleteRules(f, c, ours, 0); err != nil {
+func (l *Linux) removeRules(f Family, chains []Chain) error {
+	now, err := l.rules(f, chains)
+	if err != nil {
 		return err
 	}
-	shared := strings.HasPrefix(c.Name, "KUBE-")
-	if c.BuiltIn || others > 0 || shared && len(ours) == 0 {
-		return nil
+	input, stay := removeInput(chains, now)
+	if err := l.restore(f, input); err != nil {
+		return err
 	}
-	if err := l.tools[f].DeleteChain(c.Table, c.Name); err != nil {
-		return fmt.Errorf("delete the chain (does a rule of somebody else's lead there?): %w", err)
+	if len(stay) > 0 {
+		return fmt.Errorf("a rule of somebody else's leads to %s, which therefore stays", strings.Join(stay, " and "))
 	}
 	return nil
 }
-
-// trimmed takes the line end off what a program said.
-func trimmed(err error) error { return errors.New(strings.TrimSpace(err.Error())) }

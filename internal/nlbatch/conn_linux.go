@@ -141,6 +141,17 @@ func (c *Conn) Dump(b *Batch, visit func(payload []byte)) error {
 	return nil
 }
 
+// drain throws away what waits to be read. After an overrun the kernel drops every answer, and says
+// so no more, until the buffer is empty.
+func (c *Conn) drain() {
+	for {
+		_, _, err := unix.Recvfrom(c.fd, c.recv, unix.MSG_DONTWAIT)
+		if err != nil && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ENOBUFS) {
+			return
+		}
+	}
+}
+
 func (c *Conn) receive() (int, error) {
 	for {
 		n, _, err := unix.Recvfrom(c.fd, c.recv, 0)
@@ -148,6 +159,7 @@ func (c *Conn) receive() (int, error) {
 			continue
 		}
 		if err != nil {
+			c.drain()
 			return 0, fmt.Errorf("read netlink answers: %w", err)
 		}
 		return n, nil

@@ -1,0 +1,227 @@
+package dummyif
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairlead-lb/fairlead/internal/kerneltest"
+)
+
+const name = "kube-ipvs0"
+
+func openKernel(t testing.TB) subject {
+	t.Helper()
+	kerneltest.Need(t)
+	kerneltest.Run(t, "ip", "addr", "add", "10.0.0.2/32", "dev", kerneltest.Routed)
+	k, err := Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return subject{k, func(addr netip.Addr) bool { return isLocal(t, addr) }}
+}
+
+// isLocal asks the routing table whether packets to the address end here.
+func isLocal(t testing.TB, addr netip.Addr) bool {
+	t.Helper()
+	return strings.HasPrefix(kerneltest.Run(t, "ip", "route", "get", addr.String()), "local ")
+}
+
+func TestAnAddressIsWhatTheOperatorKnows(t *testing.T) {
+	k := openKernel(t)
+	ensure(t, k)
+	runScript(t, k, `addr replace inet 10.96.0.10/32 scope host
+		addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated`,
+		`inet 10.96.0.10/32 scope host
+		inet6 fd00:10:96::a/128 scope global nodad deprecated`)
+	want := `inet 10.96.0.10/32 scope host kube-ipvs0\ valid_lft forever preferred_lft forever
+		inet6 fd00:10:96::a/128 scope global nodad deprecated \ valid_lft forever preferred_lft 0sec`
+	if diff := cmp.Diff(lines(want), addrs(t)); diff != "" {
+		t.Errorf("ip -o addr (-want +got):\n%s", diff)
+	}
+	if link := kerneltest.Run(t, "ip", "-d", "link", "show", name); !strings.Contains(link, "alias fairlead") ||
+		!strings.Contains(link, "addrgenmode none") || !strings.Contains(link, ",UP,") {
+		t.Errorf("device: %s", link)
+	}
+}
+
+// addrs is what `ip -o addr` says about the device, behind its name and in single spaces.
+func addrs(t testing.TB) []string {
+	t.Helper()
+	all := lines(kerneltest.Run(t, "ip", "-o", "addr", "show", "dev", name))
+	for i, line := range all {
+		_, rest, _ := strings.Cut(line, name)
+		all[i] = strings.Join(strings.Fields(rest), " ")
+	}
+	return all
+}
+
+func TestARouteIsWhatTheOperatorKnows(t *testing.T) {
+	k := openKernel(t)
+	ensure(t, k)
+	runScript(t, k, `route replace local 10.96.0.10 src 10.0.0.1
+		route replace local 10.96.0.11
+		route replace local fd00:10:96::a src fd00::1`,
+		`local 10.96.0.10 src 10.0.0.1
+		local 10.96.0.11
+		local fd00:10:96::a src fd00::1`)
+	want := `local 10.96.0.10 dev kube-ipvs0 scope host src 10.0.0.1
+		local 10.96.0.11 dev kube-ipvs0 scope host
+		local fd00:10:96::a dev kube-ipvs0 src fd00::1 metric 1024 pref medium`
+	routes := kerneltest.Run(t, "ip", "route", "show", "table", "local", "proto", "70") +
+		kerneltest.Run(t, "ip", "-6", "route", "show", "table", "local", "proto", "70")
+	if diff := cmp.Diff(lines(want), lines(routes)); diff != "" {
+		t.Errorf("ip route (-want +got):\n%s", diff)
+	}
+	for vip, source := range map[string]string{"10.96.0.10": "src 10.0.0.1", "fd00:10:96::a": "src fd00::1"} {
+		if out := kerneltest.Run(t, "ip", "route", "get", vip); !strings.Contains(out, source) {
+			t.Errorf("the node reaches %s from elsewhere: %s", vip, out)
+		}
+	}
+}
+
+// TestAVIPIsNoSourceAddress: masquerading must not choose it, for any destination.
+func TestAVIPIsNoSourceAddress(t *testing.T) {
+	k := openKernel(t)
+	ensure(t, k)
+	runScript(t, k, `addr replace inet 10.96.0.10/32 scope host
+		addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated`,
+		`inet 10.96.0.10/32 scope host
+		inet6 fd00:10:96::a/128 scope global nodad deprecated`)
+	for near, vip := range map[string]string{"10.96.0.11": "10.96.0.10", "fd00:10:96::b": "fd00:10:96::a"} {
+		if out := kerneltest.Run(t, "ip", "route", "get", near); strings.Contains(out, "src "+vip) {
+			t.Errorf("route to %s: %s", near, out)
+		}
+	}
+}
+
+func TestTheVIPIsLocalAfterEverySendBetweenAddressAndRoute(t *testing.T) {
+	k := openKernel(t)
+	ensure(t, k)
+	sends := strings.Split(`addr replace inet 10.96.0.10/32 scope host
+		addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
+
+		route replace local 10.96.0.10 src 10.0.0.1
+		route replace local fd00:10:96::a src fd00::1
+
+		addr del inet 10.96.0.10/32 scope host
+		route replace local 10.96.0.10 src 10.0.0.1
+		addr del inet6 fd00:10:96::a/128 scope global nodad deprecated
+
+		addr replace inet 10.96.0.10/32 scope host
+		addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
+
+		route del local 10.96.0.10
+		route del local fd00:10:96::a`, "\n\n")
+	for _, send := range sends {
+		var ops []Op
+		for _, line := range lines(send) {
+			ops = append(ops, parse(t, line))
+		}
+		if errs := k.Apply(ops); errs != nil {
+			t.Fatalf("%s: %v", send, errs)
+		}
+		for _, vip := range []string{"10.96.0.10", "fd00:10:96::a"} {
+			if !isLocal(t, netip.MustParseAddr(vip)) {
+				t.Errorf("%s is not local after\n%s", vip, send)
+			}
+		}
+	}
+	if got, want := strings.Count(Dump(k), "\n"), 2; got != want {
+		t.Errorf("%d bound, want %d:\n%s", got, want, Dump(k))
+	}
+}
+
+// TestChangingTheWayOfBindingKeepsEveryVIP: many VIPs, from one Device to the next and back.
+func TestChangingTheWayOfBindingKeepsEveryVIP(t *testing.T) {
+	k := openKernel(t)
+	for _, route := range []bool{false, true, false} {
+		d := NewDevice(k, route, func(vip netip.Addr) netip.Addr {
+			return map[bool]netip.Addr{true: netip.MustParseAddr("10.0.0.1"), false: netip.MustParseAddr("fd00::1")}[vip.Is4()]
+		})
+		for i := range 50 {
+			d.Set(netip.AddrFrom4([4]byte{10, 96, 0, byte(i)}))
+			d.Set(netip.MustParseAddr("fd00:10:96::").Next())
+		}
+		converge(t, d)
+		if drift := converge(t, d); drift != 0 || d.Pending() != 0 {
+			t.Errorf("route %v: drift %d, %d pending", route, drift, d.Pending())
+		}
+		if got := strings.Count(Dump(k), "\n"); got != 51 {
+			t.Errorf("route %v: %d bound, want 51", route, got)
+		}
+	}
+}
+
+func TestOnlyADummyIsUsed(t *testing.T) {
+	k := openKernel(t)
+	kerneltest.Run(t, "ip", "link", "add", name, "type", "bridge")
+	changed, err := k.Ensure()
+	if changed || err == nil || !strings.Contains(err.Error(), "type bridge") || !strings.Contains(err.Error(), name) {
+		t.Errorf("changed %v, %v", changed, err)
+	}
+	if err := k.Remove(); err != nil {
+		t.Error(err)
+	}
+	kerneltest.Run(t, "ip", "link", "show", name)
+}
+
+func TestADeviceOfSomebodyElseIsUsedAndStays(t *testing.T) {
+	k := openKernel(t)
+	kerneltest.Run(t, "ip", "link", "add", name, "type", "dummy")
+	if changed, err := k.Ensure(); !changed || err != nil { // it was down
+		t.Errorf("changed %v, %v", changed, err)
+	}
+	runScript(t, k, "addr replace inet 10.96.0.10/32 scope host", "inet 10.96.0.10/32 scope host")
+	runScript(t, k, "addr del inet 10.96.0.10/32 scope host", "")
+	if err := k.Remove(); err != nil {
+		t.Error(err)
+	}
+	kerneltest.Run(t, "ip", "link", "show", name)
+}
+
+func TestAddressesAndRoutesOfOthersSurvive(t *testing.T) {
+	k := openKernel(t)
+	ensure(t, k)
+	for _, args := range []string{
+		"addr add 192.168.7.1/24 dev kube-ipvs0",
+		"-6 addr add fe80::7/64 dev kube-ipvs0 nodad",
+		"route add local 192.168.8.1/32 dev kube-ipvs0 table local",
+		"route add local 192.168.8.2/32 dev lo table local proto 70",
+	} {
+		kerneltest.Run(t, "ip", strings.Fields(args)...)
+	}
+	before := kerneltest.Run(t, "ip", "-o", "addr") + kerneltest.Run(t, "ip", "route", "show", "table", "local")
+	d := NewDevice(k, false, nil)
+	for _, vip := range []string{"10.96.0.10", "fd00:10:96::a"} {
+		d.Set(netip.MustParseAddr(vip))
+	}
+	converge(t, d)
+	for _, vip := range []string{"10.96.0.10", "fd00:10:96::a"} {
+		d.Unset(netip.MustParseAddr(vip))
+	}
+	converge(t, d)
+	after := kerneltest.Run(t, "ip", "-o", "addr") + kerneltest.Run(t, "ip", "route", "show", "table", "local")
+	if diff := cmp.Diff(lines(before), lines(after)); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+}
+
+func TestExistsLooksAndMakesNothing(t *testing.T) {
+	k := openKernel(t)
+	exists := k.Kernel.(*Linux).Exists
+	if there, err := exists(); there || err != nil {
+		t.Errorf("%v, %v", there, err)
+	}
+	ensure(t, k)
+	if there, err := exists(); !there || err != nil {
+		t.Errorf("%v, %v", there, err)
+	}
+}

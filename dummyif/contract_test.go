@@ -1,0 +1,306 @@
+package dummyif
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairlead-lb/fairlead/internal/kerneltest"
+)
+
+// contract is what every Kernel does, in the words of ip(8). Each script is one batch on a fresh
+// device; "# missing" is behind the lines that must fail with fs.ErrNotExist.
+var contract = []struct{ name, script, dump string }{
+	{
+		"addresses of both families are bound and unbound",
+		`addr replace inet 10.96.0.10/32 scope host
+		 addr replace inet 10.96.0.11/32 scope host
+		 addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
+		 addr replace inet6 fd00:10:96::b/128 scope global nodad deprecated
+		 addr del inet 10.96.0.10/32 scope host
+		 addr del inet6 fd00:10:96::a/128 scope global nodad deprecated`,
+		`inet 10.96.0.11/32 scope host
+		 inet6 fd00:10:96::b/128 scope global nodad deprecated`,
+	},
+	{
+		"routes of both families are bound and unbound",
+		`route replace local 10.96.0.10
+		 route replace local 10.96.0.11 src 10.0.0.1
+		 route replace local 10.96.0.12 src 10.0.0.1
+		 route replace local fd00:10:96::a
+		 route replace local fd00:10:96::b src fd00::1
+		 route replace local fd00:10:96::c src fd00::1
+		 route del local 10.96.0.12
+		 route del local fd00:10:96::c`,
+		`local 10.96.0.10
+		 local 10.96.0.11 src 10.0.0.1
+		 local fd00:10:96::a
+		 local fd00:10:96::b src fd00::1`,
+	},
+	{
+		"binding twice is binding once",
+		`addr replace inet 10.96.0.10/32 scope host
+		 addr replace inet 10.96.0.10/32 scope host
+		 addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
+		 addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
+		 route replace local 10.96.0.11
+		 route replace local 10.96.0.11
+		 route replace local fd00:10:96::b
+		 route replace local fd00:10:96::b
+		 route del local 10.96.0.11
+		 route del local fd00:10:96::b
+		 addr del inet 10.96.0.10/32 scope host
+		 addr del inet6 fd00:10:96::a/128 scope global nodad deprecated`,
+		``,
+	},
+	{
+		"unbinding what is not bound, or not in this way, is refused",
+		`addr del inet 10.96.0.10/32 scope host # missing
+		 addr del inet6 fd00:10:96::a/128 scope global nodad deprecated # missing
+		 route del local 10.96.0.10 # missing
+		 route del local fd00:10:96::a # missing
+		 addr replace inet 10.96.0.10/32 scope host
+		 route replace local fd00:10:96::a
+		 route del local 10.96.0.10 # missing
+		 addr del inet6 fd00:10:96::a/128 scope global nodad deprecated # missing`,
+		`inet 10.96.0.10/32 scope host
+		 local fd00:10:96::a`,
+	},
+	{
+		"the source of a route is changed in place",
+		`route replace local 10.96.0.10
+		 route replace local 10.96.0.10 src 10.0.0.1
+		 route replace local 10.96.0.11 src 10.0.0.1
+		 route replace local 10.96.0.11 src 10.0.0.2
+		 route replace local fd00:10:96::a
+		 route replace local fd00:10:96::a src fd00::1`,
+		`local 10.96.0.10 src 10.0.0.1
+		 local 10.96.0.11 src 10.0.0.2
+		 local fd00:10:96::a src fd00::1`,
+	},
+	{
+		"an address becomes a route",
+		`addr replace inet 10.96.0.10/32 scope host
+		 addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
+		 route replace local 10.96.0.10 src 10.0.0.1
+		 route replace local fd00:10:96::a src fd00::1
+		 addr del inet 10.96.0.10/32 scope host
+		 route replace local 10.96.0.10 src 10.0.0.1
+		 addr del inet6 fd00:10:96::a/128 scope global nodad deprecated`,
+		`local 10.96.0.10 src 10.0.0.1
+		 local fd00:10:96::a src fd00::1`,
+	},
+	{
+		"the last IPv4 address takes the IPv4 routes along, and only those",
+		`addr replace inet 10.96.0.10/32 scope host
+		 addr replace inet 10.96.0.11/32 scope host
+		 addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
+		 route replace local 10.96.0.12
+		 route replace local fd00:10:96::b
+		 addr del inet6 fd00:10:96::a/128 scope global nodad deprecated
+		 addr del inet 10.96.0.10/32 scope host
+		 route replace local 10.96.0.13 src 10.0.0.1
+		 addr del inet 10.96.0.11/32 scope host
+		 route del local 10.96.0.12 # missing`,
+		`local fd00:10:96::b`,
+	},
+	{
+		"a route becomes an address",
+		`route replace local 10.96.0.10 src 10.0.0.1
+		 route replace local fd00:10:96::a src fd00::1
+		 addr replace inet 10.96.0.10/32 scope host
+		 addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
+		 route del local 10.96.0.10
+		 route del local fd00:10:96::a`,
+		`inet 10.96.0.10/32 scope host
+		 inet6 fd00:10:96::a/128 scope global nodad deprecated`,
+	},
+	{"an empty batch is nothing", ``, ``},
+}
+
+// subject is a Kernel under contract, with its device.
+type subject struct {
+	Kernel
+	local func(netip.Addr) bool // whether the kernel takes packets for the address, or nil
+}
+
+func openFake(testing.TB) subject { return subject{Kernel: NewFake()} }
+
+func TestContractOfTheFake(t *testing.T) { testContract(t, openFake) }
+
+func TestContractOfTheKernel(t *testing.T) {
+	kerneltest.Want(t)
+	testContract(t, openKernel)
+}
+
+func testContract(t *testing.T, open func(testing.TB) subject) {
+	for _, c := range contract {
+		t.Run(c.name, func(t *testing.T) {
+			k := open(t)
+			ensure(t, k)
+			runScript(t, k, c.script, c.dump)
+		})
+	}
+	t.Run("of many operations exactly the wrong ones fail", func(t *testing.T) {
+		k := open(t)
+		ensure(t, k)
+		everySeventhFails(t, k)
+	})
+	t.Run("the device is made once", func(t *testing.T) {
+		k := open(t)
+		for i, want := range []bool{true, false, false} {
+			if changed, err := k.Ensure(); changed != want || err != nil {
+				t.Errorf("time %d: changed %v, %v", i, changed, err)
+			}
+		}
+	})
+	t.Run("without the device nothing is bound", func(t *testing.T) {
+		k := open(t)
+		runScript(t, k, `
+			addr replace inet 10.96.0.10/32 scope host # missing
+			addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated # missing
+			route replace local 10.96.0.10 # missing
+			route replace local fd00:10:96::a # missing
+			addr del inet 10.96.0.10/32 scope host # missing
+			route del local 10.96.0.10 # missing`, ``)
+	})
+	t.Run("the device is removed when it is empty", func(t *testing.T) {
+		k := open(t)
+		if err := k.Remove(); err != nil {
+			t.Errorf("without a device: %v", err)
+		}
+		ensure(t, k)
+		runScript(t, k, `addr replace inet 10.96.0.10/32 scope host
+			route replace local fd00:10:96::a`, `inet 10.96.0.10/32 scope host
+			local fd00:10:96::a`)
+		for _, line := range []string{"addr del inet 10.96.0.10/32 scope host", "route del local fd00:10:96::a"} {
+			if err := k.Remove(); err != nil {
+				t.Error(err)
+			}
+			if changed, err := k.Ensure(); changed || err != nil {
+				t.Fatalf("it was removed with a VIP on it; %v", err)
+			}
+			if errs := k.Apply([]Op{parse(t, line)}); errs != nil {
+				t.Fatal(errs)
+			}
+		}
+		if err := k.Remove(); err != nil {
+			t.Error(err)
+		}
+		if changed, err := k.Ensure(); !changed || err != nil {
+			t.Errorf("it was not removed; %v", err)
+		}
+	})
+}
+
+func ensure(t testing.TB, k Kernel) {
+	t.Helper()
+	if _, err := k.Ensure(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func runScript(t *testing.T, k subject, text, dump string) {
+	t.Helper()
+	var ops []Op
+	var wants []error
+	for _, line := range lines(text) {
+		command, want, _ := strings.Cut(line, " # ")
+		ops, wants = append(ops, parse(t, command)), append(wants, map[string]error{"missing": fs.ErrNotExist}[want])
+	}
+	errs := k.Apply(ops)
+	if errs == nil {
+		errs = make([]error, len(ops))
+	}
+	for i, op := range ops {
+		if !errors.Is(errs[i], wants[i]) {
+			t.Errorf("line %d, %s: got %v, want %v", i, op, errs[i], wants[i])
+		}
+	}
+	if diff := cmp.Diff(lines(dump), lines(Dump(k))); diff != "" {
+		t.Errorf("bound (-want +got):\n%s", diff)
+	}
+	if k.local == nil {
+		return
+	}
+	bound, err := k.Bindings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range ops {
+		_, addr := bound[Binding{op.Binding.Addr, false}]
+		_, route := bound[Binding{op.Binding.Addr, true}]
+		if got := k.local(op.Binding.Addr); got != (addr || route) {
+			t.Errorf("%s: the kernel takes its packets: %v", op.Binding.Addr, got)
+		}
+	}
+}
+
+func everySeventhFails(t *testing.T, k Kernel) {
+	var ops []Op
+	for i := range 700 {
+		op := Op{Verb: Bind, Binding: Binding{netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), i%2 == 0}}
+		if i%7 == 6 {
+			op.Verb, op.Binding.Addr = Unbind, netip.MustParseAddr("10.97.0.1")
+		}
+		ops = append(ops, op)
+	}
+	errs := k.Apply(ops)
+	if len(errs) != len(ops) {
+		t.Fatalf("%d results for %d operations", len(errs), len(ops))
+	}
+	for i, err := range errs {
+		if want := i%7 == 6; (err != nil) != want || want && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("operation %d, %s: %v", i, ops[i], err)
+		}
+	}
+	if got := strings.Count(Dump(k), "\n"); got != 600 {
+		t.Errorf("%d bound, want 600", got)
+	}
+}
+
+// parse reads one line of ip(8) arguments.
+func parse(t testing.TB, line string) Op {
+	t.Helper()
+	words := strings.Fields(line)
+	addr := netip.MustParseAddr(strings.Split(words[3], "/")[0])
+	op := Op{
+		Verb:    map[string]Verb{"replace": Bind, "del": Unbind}[words[1]],
+		Binding: Binding{addr, words[0] == "route"},
+	}
+	if i := slices.Index(words, "src"); i > 0 {
+		op.Source = netip.MustParseAddr(words[i+1])
+	}
+	return op
+}
+
+func TestOperationsReadAsIPArguments(t *testing.T) {
+	for _, c := range contract {
+		for _, line := range lines(c.script) {
+			command, _, _ := strings.Cut(line, " # ")
+			if got := parse(t, command).String(); got != command {
+				t.Errorf("\n got %s\nwant %s", got, command)
+			}
+		}
+	}
+}
+
+// lines returns the lines of a text, without indentation and empty ones.
+func lines(text string) []string {
+	all := strings.Split(text, "\n")
+	for i, line := range all {
+		all[i] = strings.TrimSpace(line)
+	}
+	return slices.DeleteFunc(all, func(line string) bool { return line == "" })
+}
+
+func ExampleOp_String() {
+	fmt.Println(Op{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.10"), true}, Source: netip.MustParseAddr("10.0.0.1")})
+	// Output: route replace local 10.96.0.10 src 10.0.0.1
+}

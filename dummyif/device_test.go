@@ -1,0 +1,339 @@
+package dummyif
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+var (
+	vip4   = netip.MustParseAddr("10.96.0.10")
+	vip6   = netip.MustParseAddr("fd00:10:96::a")
+	nodeIP = netip.MustParseAddr("10.0.0.1")
+)
+
+func all(netip.Addr) bool  { return true }
+func none(netip.Addr) bool { return false }
+
+// converge resyncs and writes all that is pending, and fails the test if anything does.
+func converge(t testing.TB, d *Device) (drift int) {
+	t.Helper()
+	drift, err := d.Resync(all)
+	if err := errors.Join(err, d.Upsert(all), d.Prune(none)); err != nil {
+		t.Fatal(err)
+	}
+	return drift
+}
+
+func source4(vip netip.Addr) netip.Addr {
+	if vip.Is4() {
+		return nodeIP
+	}
+	return netip.Addr{}
+}
+
+func binds(t testing.TB, k Kernel, want string) {
+	t.Helper()
+	if diff := cmp.Diff(lines(want), lines(Dump(k))); diff != "" {
+		t.Errorf("bound (-want +got):\n%s", diff)
+	}
+}
+
+func TestVIPsAreBoundInTheWayOfTheDevice(t *testing.T) {
+	for route, want := range map[bool]string{
+		false: "inet 10.96.0.10/32 scope host\ninet6 fd00:10:96::a/128 scope global nodad deprecated",
+		true:  "local 10.96.0.10 src 10.0.0.1\nlocal fd00:10:96::a",
+	} {
+		fake := NewFake()
+		d := NewDevice(fake, route, source4)
+		d.Set(vip4)
+		d.Set(vip6)
+		converge(t, d)
+		binds(t, fake, want)
+		if !d.Has(vip4) || !d.Has(vip6) || d.Has(nodeIP) || d.Pending() != 0 {
+			t.Errorf("route %v: %d pending", route, d.Pending())
+		}
+	}
+}
+
+func TestMessagesAreCountedOneByOne(t *testing.T) {
+	fake := NewFake()
+	d := NewDevice(fake, false, nil)
+	check := func(what string, want int) {
+		t.Helper()
+		if fake.Messages != want || d.Messages() != uint64(want) {
+			t.Errorf("%s: %d messages, the device says %d, want %d", what, fake.Messages, d.Messages(), want)
+		}
+	}
+	d.Set(vip4)
+	d.Set(vip6)
+	check("set is memory only", 0)
+	converge(t, d)
+	check("ensure, read, two binds", 4)
+	if err := errors.Join(d.Upsert(all), d.Prune(none)); err != nil {
+		t.Fatal(err)
+	}
+	check("nothing to do", 4)
+	d.Unset(vip4)
+	if err := d.Prune(none); err != nil {
+		t.Fatal(err)
+	}
+	check("one unbind", 5)
+	if d.Writes() != 3 {
+		t.Errorf("%d writes, want 3", d.Writes())
+	}
+}
+
+func TestARestartWritesNothing(t *testing.T) {
+	fake := NewFake()
+	for range 2 {
+		d := NewDevice(fake, true, source4)
+		d.Set(vip4)
+		converge(t, d)
+	}
+	if fake.Writes != 2 { // the device and one bind, both by the first
+		t.Errorf("%d writes, want 2", fake.Writes)
+	}
+}
+
+func TestVIPsWaitUntilReadyAndAreHeldUntilDrained(t *testing.T) {
+	fake := NewFake()
+	d := NewDevice(fake, false, nil)
+	d.Set(vip4)
+	d.Set(vip6)
+	if _, err := d.Resync(none); err != nil {
+		t.Fatal(err)
+	}
+	is6 := func(a netip.Addr) bool { return a.Is6() }
+	if err := d.Upsert(is6); err != nil || d.Pending() != 1 {
+		t.Fatalf("%v, %d pending", err, d.Pending())
+	}
+	binds(t, fake, "inet6 fd00:10:96::a/128 scope global nodad deprecated")
+	converge(t, d)
+	d.Unset(vip4)
+	d.Unset(vip6)
+	if err := d.Prune(is6); err != nil || d.Pending() != 1 {
+		t.Fatalf("%v, %d pending", err, d.Pending())
+	}
+	binds(t, fake, "inet6 fd00:10:96::a/128 scope global nodad deprecated")
+	if err := d.Prune(none); err != nil {
+		t.Fatal(err)
+	}
+	binds(t, fake, "")
+}
+
+func TestBindingsOfOthersAreInvisible(t *testing.T) {
+	fake := NewFake()
+	foreign := Binding{Addr: netip.MustParseAddr("192.168.7.1")}
+	ensure(t, fake)
+	fake.Apply([]Op{{Bind, foreign, netip.Addr{}}, {Bind, Binding{Addr: vip4}, netip.Addr{}}})
+	d := NewDevice(fake, false, nil)
+	if drift, err := d.Resync(func(a netip.Addr) bool { return a == vip4 }); drift != 0 || err != nil {
+		t.Fatalf("drift %d, %v", drift, err)
+	}
+	if d.Has(foreign.Addr) || !d.Has(vip4) {
+		t.Error("owned and foreign are mixed up")
+	}
+	if err := d.Prune(none); err != nil {
+		t.Fatal(err)
+	}
+	binds(t, fake, "inet 192.168.7.1/32 scope host")
+}
+
+func TestDriftIsCountedAndRepaired(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		ops   []Op
+		drift int
+	}{
+		{"none", nil, 0},
+		{"a route is gone", []Op{{Unbind, Binding{vip4, true}, netip.Addr{}}}, 1},
+		{"a source was changed", []Op{{Bind, Binding{vip4, true}, netip.Addr{}}}, 1},
+		{"both", []Op{{Unbind, Binding{vip4, true}, netip.Addr{}}, {Bind, Binding{vip6, true}, nodeIP}}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fake := NewFake()
+			d := NewDevice(fake, true, source4)
+			d.Set(vip4)
+			d.Set(vip6)
+			converge(t, d)
+			fake.Apply(c.ops)
+			if drift := converge(t, d); drift != c.drift {
+				t.Errorf("drift %d, want %d", drift, c.drift)
+			}
+			binds(t, fake, "local 10.96.0.10 src 10.0.0.1\nlocal fd00:10:96::a")
+		})
+	}
+}
+
+func TestTheOtherWayOfBindingIsReplacedWithoutAGap(t *testing.T) {
+	for _, route := range []bool{false, true} {
+		fake := NewFake()
+		old := NewDevice(fake, !route, source4)
+		old.Set(vip4)
+		converge(t, old)
+		d := NewDevice(fake, route, source4)
+		d.Set(vip4)
+		if _, err := d.Resync(all); err != nil {
+			t.Fatal(err)
+		}
+		held := func(netip.Addr) bool { return true } // the Service is desired: its VIP is held
+		if err := d.Prune(held); err != nil {
+			t.Fatal(err)
+		}
+		if !d.Has(vip4) || Dump(fake) == "" {
+			t.Fatal("unbound before it was bound the new way")
+		}
+		if err := errors.Join(d.Upsert(all), d.Prune(held)); err != nil {
+			t.Fatal(err)
+		}
+		binds(t, fake, map[bool]string{false: "inet 10.96.0.10/32 scope host", true: "local 10.96.0.10 src 10.0.0.1"}[route])
+	}
+}
+
+// TestAHeldVIPBoundBothWaysStaysBound: a daemon that died between the two steps of such a change,
+// and a Service that went since, of which connections are draining.
+func TestAHeldVIPBoundBothWaysStaysBound(t *testing.T) {
+	fake := NewFake()
+	ensure(t, fake)
+	fake.Apply([]Op{{Bind, Binding{vip4, false}, netip.Addr{}}, {Bind, Binding{vip4, true}, nodeIP}})
+	d := NewDevice(fake, true, source4)
+	if _, err := d.Resync(all); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Prune(all); err != nil {
+		t.Fatal(err)
+	}
+	if !d.Has(vip4) || Dump(fake) == "" {
+		t.Error("a held VIP was unbound")
+	}
+}
+
+func TestAFailureStopsNothingElseAndIsMadeUpFor(t *testing.T) {
+	for failing := range 6 {
+		fake := NewFake()
+		d := NewDevice(fake, false, nil)
+		for i := range 3 {
+			d.Set(netip.AddrFrom4([4]byte{10, 96, 0, byte(i)}))
+		}
+		converge(t, d)
+		for i := range 3 {
+			d.Unset(netip.AddrFrom4([4]byte{10, 96, 0, byte(i)}))
+			d.Set(netip.AddrFrom4([4]byte{10, 96, 1, byte(i)}))
+		}
+		n := 0
+		fake.Fail = func(Op) error {
+			if n++; n == failing+1 {
+				return syscall.ENOMEM
+			}
+			return nil
+		}
+		if err := errors.Join(d.Upsert(all), d.Prune(none)); !errors.Is(err, syscall.ENOMEM) {
+			t.Fatalf("operation %d: %v", failing, err)
+		}
+		if n != 6 || d.Pending() != 1 {
+			t.Errorf("operation %d: %d were tried, %d pending", failing, n, d.Pending())
+		}
+		fake.Fail = nil
+		if err := errors.Join(d.Upsert(all), d.Prune(none)); err != nil {
+			t.Fatal(err)
+		}
+		binds(t, fake, "inet 10.96.1.0/32 scope host\ninet 10.96.1.1/32 scope host\ninet 10.96.1.2/32 scope host")
+	}
+}
+
+func TestDisagreementSurfacesOrIsWhatWasWanted(t *testing.T) {
+	fake := NewFake()
+	d := NewDevice(fake, false, nil)
+	d.Set(vip4)
+	converge(t, d)
+	fake.Apply([]Op{{Unbind, Binding{Addr: vip4}, netip.Addr{}}})
+	d.Unset(vip4)
+	if err := d.Prune(none); err != nil || d.Pending() != 0 {
+		t.Errorf("unbinding what is gone: %v", err)
+	}
+	if err := fake.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	d.Set(vip4)
+	if err := d.Upsert(all); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("binding to a device that is gone: %v", err)
+	}
+	converge(t, d)
+	binds(t, fake, "inet 10.96.0.10/32 scope host")
+}
+
+func TestTheDeviceConverges(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		fake := NewFake()
+		d := NewDevice(fake, rapid.Bool().Draw(t, "route"), source4)
+		desired, ever := map[netip.Addr]bool{}, map[netip.Addr]bool{}
+		foreign := map[netip.Addr]bool{}
+		vip := rapid.Custom(func(t *rapid.T) netip.Addr {
+			if last := rapid.IntRange(0, 3).Draw(t, "last"); rapid.Bool().Draw(t, "v6") {
+				return netip.MustParseAddr(fmt.Sprintf("fd00::%d", last))
+			} else {
+				return netip.AddrFrom4([4]byte{10, 96, 0, byte(last)})
+			}
+		})
+		owned := func(a netip.Addr) bool { return ever[a] }
+		t.Repeat(map[string]func(*rapid.T){
+			"set": func(t *rapid.T) {
+				a := vip.Draw(t, "vip")
+				d.Set(a)
+				desired[a], ever[a] = true, true
+			},
+			"unset": func(t *rapid.T) {
+				a := vip.Draw(t, "vip")
+				d.Unset(a)
+				delete(desired, a)
+			},
+			"foreign": func(t *rapid.T) {
+				a := netip.AddrFrom4([4]byte{192, 168, 0, byte(rapid.IntRange(0, 3).Draw(t, "last"))})
+				if fake.Apply([]Op{{Bind, Binding{Addr: a}, netip.Addr{}}}) == nil {
+					foreign[a] = true
+				}
+			},
+			"outside": func(t *rapid.T) {
+				a := vip.Draw(t, "vip")
+				if ever[a] {
+					op := Op{rapid.SampledFrom([]Verb{Bind, Unbind}).Draw(t, "verb"), Binding{a, rapid.Bool().Draw(t, "route")}, netip.Addr{}}
+					fake.Apply([]Op{op})
+				}
+			},
+			"sync": func(t *rapid.T) { _ = errors.Join(d.Upsert(all), d.Prune(none)) },
+			"resync": func(t *rapid.T) {
+				if _, err := d.Resync(owned); err != nil {
+					t.Fatal(err)
+				}
+			},
+		})
+		if _, err := d.Resync(owned); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(d.Upsert(all), d.Prune(none)); err != nil {
+			t.Fatal(err)
+		}
+		want := NewFake()
+		_, _ = want.Ensure()
+		for a := range desired {
+			source := netip.Addr{}
+			if d.route {
+				source = source4(a)
+			}
+			want.Apply([]Op{{Bind, Binding{a, d.route}, source}})
+		}
+		for a := range foreign {
+			want.Apply([]Op{{Bind, Binding{Addr: a}, netip.Addr{}}})
+		}
+		if got := fake.Dump(); got != want.Dump() {
+			t.Fatalf("converged to\n%s\nwant\n%s", got, want.Dump())
+		}
+	})
+}

@@ -1,0 +1,227 @@
+package masq
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairlead-lb/fairlead/internal/kerneltest"
+)
+
+// contract is what every Kernel does with its sets, in the words of `ipset restore`. Each script is
+// one batch on fresh sets, none of which may fail.
+var contract = []struct{ name, script, dump string }{
+	{
+		"every set takes both families and every protocol",
+		`add FAIRLEAD-SERVED 10.96.0.10,tcp:80
+		 add FAIRLEAD-SERVED 10.96.0.10,udp:80
+		 add FAIRLEAD-SERVED 10.96.0.10,sctp:80
+		 add FAIRLEAD-SERVED 10.96.0.10,tcp:65535
+		 add FAIRLEAD-6-SERVED fd00:10:96::a,tcp:80
+		 add FAIRLEAD-6-SERVED fd00:10:96::a,udp:80
+		 add FAIRLEAD-6-SERVED fd00:10:96::a,sctp:80
+		 add FAIRLEAD-VIP 10.96.0.10
+		 add FAIRLEAD-6-VIP fd00:10:96::a
+		 add FAIRLEAD-HAIRPIN 10.1.0.1,10.1.0.1
+		 add FAIRLEAD-6-HAIRPIN fd00:1::1,fd00:1::1`,
+		`add FAIRLEAD-VIP 10.96.0.10
+		 add FAIRLEAD-6-VIP fd00:10:96::a
+		 add FAIRLEAD-SERVED 10.96.0.10,tcp:80
+		 add FAIRLEAD-SERVED 10.96.0.10,udp:80
+		 add FAIRLEAD-SERVED 10.96.0.10,sctp:80
+		 add FAIRLEAD-SERVED 10.96.0.10,tcp:65535
+		 add FAIRLEAD-6-SERVED fd00:10:96::a,tcp:80
+		 add FAIRLEAD-6-SERVED fd00:10:96::a,udp:80
+		 add FAIRLEAD-6-SERVED fd00:10:96::a,sctp:80
+		 add FAIRLEAD-HAIRPIN 10.1.0.1,10.1.0.1
+		 add FAIRLEAD-6-HAIRPIN fd00:1::1,fd00:1::1`,
+	},
+	{
+		"adding twice is adding once",
+		`add FAIRLEAD-SERVED 10.96.0.10,tcp:80
+		 add FAIRLEAD-SERVED 10.96.0.10,tcp:80
+		 add FAIRLEAD-VIP 10.96.0.10
+		 add FAIRLEAD-VIP 10.96.0.10
+		 add FAIRLEAD-HAIRPIN 10.1.0.1,10.1.0.1
+		 add FAIRLEAD-HAIRPIN 10.1.0.1,10.1.0.1
+		 del FAIRLEAD-SERVED 10.96.0.10,tcp:80
+		 del FAIRLEAD-VIP 10.96.0.10
+		 del FAIRLEAD-HAIRPIN 10.1.0.1,10.1.0.1`,
+		``,
+	},
+	{
+		"deleting what is missing is no failure, and deletes nothing else",
+		`add FAIRLEAD-SERVED 10.96.0.10,tcp:80
+		 add FAIRLEAD-6-VIP fd00:10:96::a
+		 add FAIRLEAD-6-HAIRPIN fd00:1::1,fd00:1::1
+		 del FAIRLEAD-SERVED 10.96.0.10,udp:80
+		 del FAIRLEAD-SERVED 10.96.0.10,tcp:81
+		 del FAIRLEAD-6-SERVED fd00:10:96::a,tcp:80
+		 del FAIRLEAD-VIP 10.96.0.10
+		 del FAIRLEAD-6-VIP fd00:10:96::b
+		 del FAIRLEAD-HAIRPIN 10.1.0.1,10.1.0.1
+		 del FAIRLEAD-6-HAIRPIN fd00:1::2,fd00:1::2`,
+		`add FAIRLEAD-6-VIP fd00:10:96::a
+		 add FAIRLEAD-SERVED 10.96.0.10,tcp:80
+		 add FAIRLEAD-6-HAIRPIN fd00:1::1,fd00:1::1`,
+	},
+	{"an empty batch is nothing", ``, ``},
+}
+
+// subject is a Kernel under contract.
+type subject struct {
+	Kernel
+	saved func() string // what `ipset save` shows, or nil
+}
+
+func openFake(testing.TB) subject { return subject{Kernel: NewFake()} }
+
+func TestContractOfTheFake(t *testing.T) { testContract(t, openFake) }
+
+func TestContractOfTheKernel(t *testing.T) {
+	kerneltest.Want(t)
+	testContract(t, openKernel)
+}
+
+func testContract(t *testing.T, open func(testing.TB) subject) {
+	for _, c := range contract {
+		t.Run(c.name, func(t *testing.T) {
+			k := open(t)
+			ensureSets(t, k)
+			runScript(t, k, c.script, c.dump)
+		})
+	}
+	t.Run("the sets are made once", func(t *testing.T) {
+		k := open(t)
+		for i, want := range []bool{true, false, false} {
+			if changed, err := k.EnsureSets(); changed != want || err != nil {
+				t.Errorf("time %d: changed %v, %v", i, changed, err)
+			}
+		}
+	})
+	t.Run("sets that are missing have no entries and take none", func(t *testing.T) {
+		k := open(t)
+		if entries, err := k.Entries(); len(entries) > 0 || err != nil {
+			t.Errorf("%v, %v", entries, err)
+		}
+		ops := script(t, contract[0].script)
+		errs := k.Apply(ops)
+		if len(errs) != len(ops) {
+			t.Fatalf("%d results for %d operations", len(errs), len(ops))
+		}
+		for i, err := range errs {
+			if !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: %v", ops[i], err)
+			}
+		}
+	})
+	t.Run("large sets are read whole", func(t *testing.T) {
+		k := open(t)
+		ensureSets(t, k)
+		var ops []Op
+		for i := range 5000 {
+			ops = append(ops, Op{Entry: Entry{Served, netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), uint16(i), 6}})
+		}
+		if errs := k.Apply(ops); errs != nil {
+			t.Fatal(errs)
+		}
+		entries, err := k.Entries()
+		if len(entries) != len(ops) || err != nil {
+			t.Errorf("%d entries of %d, %v", len(entries), len(ops), err)
+		}
+		for _, op := range ops {
+			if _, ok := entries[op.Entry]; !ok {
+				t.Fatalf("missing: %s", op)
+			}
+		}
+	})
+	t.Run("removing takes the sets along, and works where nothing is", func(t *testing.T) {
+		k := open(t)
+		chains := map[Family][]Chain{IPv4: Skeleton(IPv4, Options{}, true)}
+		for range 2 {
+			if err := k.Remove(chains); err != nil {
+				t.Fatal(err)
+			}
+			if changed, err := k.EnsureSets(); !changed || err != nil {
+				t.Fatalf("changed %v, %v", changed, err)
+			}
+			k.Apply(script(t, contract[0].script))
+		}
+	})
+}
+
+func ensureSets(t testing.TB, k Kernel) {
+	t.Helper()
+	if _, err := k.EnsureSets(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func runScript(t *testing.T, k subject, text, dump string) {
+	t.Helper()
+	if errs := k.Apply(script(t, text)); errs != nil {
+		t.Errorf("failed: %v", errs)
+	}
+	if diff := cmp.Diff(lines(dump), lines(Dump(k))); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+	if k.saved != nil {
+		if diff := cmp.Diff(slices.Sorted(slices.Values(lines(dump))), slices.Sorted(slices.Values(lines(k.saved())))); diff != "" {
+			t.Errorf("ipset save (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// script reads one operation, as ipset restores it, from each line.
+func script(t testing.TB, text string) (ops []Op) {
+	t.Helper()
+	for _, line := range lines(text) {
+		words := strings.Fields(line)
+		op := Op{Delete: words[0] == "del"}
+		addr, rest, _ := strings.Cut(words[2], ",")
+		op.Entry.Addr = netip.MustParseAddr(addr)
+		for _, set := range Sets() {
+			if set.Name(FamilyOf(op.Entry.Addr)) == words[1] {
+				op.Entry.Set = set
+			}
+		}
+		if op.Entry.Set == Served {
+			protocol, port, _ := strings.Cut(rest, ":")
+			op.Entry.Protocol = map[string]uint8{"tcp": 6, "udp": 17, "sctp": 132}[protocol]
+			n, err := strconv.ParseUint(port, 10, 16)
+			if err != nil {
+				t.Fatal(err)
+			}
+			op.Entry.Port = uint16(n)
+		}
+		if op.String() != line {
+			t.Fatalf("%q reads as %q", line, op)
+		}
+		ops = append(ops, op)
+	}
+	return ops
+}
+
+// lines returns the lines of a text, without indentation and empty ones.
+func lines(text string) []string {
+	all := strings.Split(text, "\n")
+	for i, line := range all {
+		all[i] = strings.TrimSpace(line)
+	}
+	return slices.DeleteFunc(all, func(line string) bool { return line == "" })
+}
+
+func ExampleEntry_String() {
+	fmt.Println(Entry{Served, netip.MustParseAddr("172.30.15.111"), 8080, 6})
+	fmt.Println(Op{Delete: true, Entry: Entry{Set: VIPs, Addr: netip.MustParseAddr("fd00::1")}})
+	// Output:
+	// add FAIRLEAD-SERVED 172.30.15.111,tcp:8080
+	// del FAIRLEAD-6-VIP fd00::1
+}

@@ -1,0 +1,134 @@
+package masq
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// One iptables-restore writes everything that a family needs, and each table of it at once or not at
+// all. go-iptables would start a process for each rule: fifty at the first start of a daemon.
+
+// listing is the rules of every chain of some tables, by table and chain, as `iptables -S` prints them.
+type listing map[string]map[string][]string
+
+// ensureInput returns the input of `iptables-restore --noflush` that makes Fairlead's rules in each
+// chain exactly these, at the top, and the number of rules that it writes. The input is empty when
+// nothing is to be done.
+func ensureInput(chains []Chain, now listing) (input string, written int) {
+	tables := newTables()
+	for _, c := range chains {
+		lines, exists := now[c.Table][c.Name]
+		old, _ := ourRules(lines)
+		if exists && slices.EqualFunc(old, c.Rules, func(o found, r Rule) bool { return o.comment == r.Comment }) {
+			continue
+		}
+		if !exists && !c.BuiltIn {
+			tables.create(c)
+		}
+		for i, rule := range c.Rules {
+			tables.addf(c.Table, "-I %s %d %s", c.Name, i+1, quoted(rule.Spec()))
+			written++
+		}
+		tables.deleteRules(c, old, len(c.Rules))
+	}
+	return tables.input(), written
+}
+
+// removeInput returns the input of `iptables-restore --noflush` that deletes Fairlead's rules from
+// the chains, and then the chains that are its own: all those named FAIRLEAD-, and of those that it
+// shares by name with kube-proxy the ones that held nothing else. A chain that somebody else's rule
+// leads to stays; those of Fairlead's own names are returned.
+func removeInput(chains []Chain, now listing) (input string, stay []string) {
+	tables := newTables()
+	for _, c := range slices.Backward(chains) { // jumps before the chains that they lead to
+		lines, exists := now[c.Table][c.Name]
+		if !exists {
+			continue
+		}
+		ours, others := ourRules(lines)
+		tables.deleteRules(c, ours, 0)
+		shared := strings.HasPrefix(c.Name, "KUBE-")
+		switch {
+		case c.BuiltIn || others > 0 || shared && len(ours) == 0:
+		case !now.leadsTo(c):
+			tables.addf(c.Table, "-X %s", c.Name)
+		case !shared:
+			stay = append(stay, c.Table+" "+c.Name)
+		}
+	}
+	return tables.input(), stay
+}
+
+// leadsTo reports whether a rule that is not Fairlead's jumps or goes to the chain.
+func (l listing) leadsTo(c Chain) bool {
+	for _, lines := range l[c.Table] {
+		for _, line := range lines {
+			if ourComment.MatchString(line) {
+				continue
+			}
+			if strings.HasSuffix(line, " -j "+c.Name) || strings.HasSuffix(line, " -g "+c.Name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// tables collects the lines for each table, in the order in which the tables came up.
+type tables struct {
+	order   []string
+	created map[string][]string
+	lines   map[string][]string
+}
+
+func newTables() *tables {
+	return &tables{created: make(map[string][]string), lines: make(map[string][]string)}
+}
+
+func (t *tables) touch(table string) {
+	if !slices.Contains(t.order, table) {
+		t.order = append(t.order, table)
+	}
+}
+
+func (t *tables) create(c Chain) {
+	t.touch(c.Table)
+	t.created[c.Table] = append(t.created[c.Table], ":"+c.Name+" - [0:0]")
+}
+
+func (t *tables) addf(table, format string, args ...any) {
+	t.touch(table)
+	t.lines[table] = append(t.lines[table], fmt.Sprintf(format, args...))
+}
+
+// deleteRules deletes rules by number, the last one first, after offset others came before them.
+func (t *tables) deleteRules(c Chain, rules []found, offset int) {
+	for _, rule := range slices.Backward(rules) {
+		t.addf(c.Table, "-D %s %d", c.Name, rule.number+offset)
+	}
+}
+
+func (t *tables) input() string {
+	var out strings.Builder
+	for _, table := range t.order {
+		fmt.Fprintf(&out, "*%s\n", table)
+		for _, line := range slices.Concat(t.created[table], t.lines[table]) {
+			fmt.Fprintln(&out, line)
+		}
+		fmt.Fprintln(&out, "COMMIT")
+	}
+	return out.String()
+}
+
+// quoted joins arguments as iptables-restore reads them.
+func quoted(args []string) string {
+	out := make([]string, len(args))
+	for i, arg := range args {
+		if strings.ContainsAny(arg, " \t\"'\\") {
+			arg = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(arg) + `"`
+		}
+		out[i] = arg
+	}
+	return strings.Join(out, " ")
+}

@@ -1,0 +1,312 @@
+package masq
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+var (
+	vip    = Entry{Set: VIPs, Addr: netip.MustParseAddr("10.96.0.10")}
+	served = Entry{Served, netip.MustParseAddr("10.96.0.10"), 80, 6}
+	pod    = Entry{Set: Hairpin, Addr: netip.MustParseAddr("fd00:1::1")}
+)
+
+const vipServedPod = `add FAIRLEAD-VIP 10.96.0.10
+	add FAIRLEAD-SERVED 10.96.0.10,tcp:80
+	add FAIRLEAD-6-HAIRPIN fd00:1::1,fd00:1::1`
+
+func nothing(Entry) bool { return false }
+
+// newRuleset returns a ruleset, and its kernel, that holds the entries.
+func newRuleset(t testing.TB, entries ...Entry) (*Ruleset, *Fake) {
+	t.Helper()
+	fake := NewFake()
+	r := NewRuleset(fake, cidrs)
+	for _, e := range entries {
+		r.Set(e)
+	}
+	converge(t, r)
+	return r, fake
+}
+
+// failer is a testing.TB or a *rapid.T.
+type failer interface {
+	Helper()
+	Fatal(...any)
+}
+
+func converge(t failer, r *Ruleset) (drift int) {
+	t.Helper()
+	drift, err := r.Resync()
+	if err := errors.Join(err, r.Upsert(), r.Prune(nothing)); err != nil {
+		t.Fatal(err)
+	}
+	return drift
+}
+
+func holds(t testing.TB, k Kernel, want string) {
+	t.Helper()
+	if diff := cmp.Diff(lines(want), lines(Dump(k))); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+}
+
+func TestEntriesComeAndGo(t *testing.T) {
+	r, fake := newRuleset(t, vip, served, pod)
+	holds(t, fake, vipServedPod)
+	if !r.Has(vip) || r.Has(Entry{Set: VIPs, Addr: pod.Addr}) || r.Pending() != 0 {
+		t.Errorf("%d pending", r.Pending())
+	}
+	r.Unset(served)
+	if !r.Has(served) || r.Pending() != 1 {
+		t.Error("unset is memory only")
+	}
+	if err := r.Prune(nothing); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, fake, strings.Replace(vipServedPod, "add FAIRLEAD-SERVED 10.96.0.10,tcp:80", "", 1))
+}
+
+func TestMessagesAreCountedOneByOne(t *testing.T) {
+	r, fake := newRuleset(t)
+	check := func(what string, messages, writes int) {
+		t.Helper()
+		if got := fake.Messages; got != messages || r.Messages() != uint64(messages) || r.Writes() != uint64(writes) {
+			t.Errorf("%s: %d messages, the ruleset says %d with %d writes, want %d and %d",
+				what, got, r.Messages(), r.Writes(), messages, writes)
+		}
+	}
+	check("ensure the sets, read them", 2, 0)
+	r.Set(vip)
+	r.Set(served)
+	check("set is memory only", 2, 0)
+	if err := r.Upsert(); err != nil {
+		t.Fatal(err)
+	}
+	check("two adds", 4, 2)
+	if err := errors.Join(r.Upsert(), r.Prune(nothing)); err != nil {
+		t.Fatal(err)
+	}
+	check("nothing to do", 4, 2)
+	r.Unset(vip)
+	if err := r.Prune(nothing); err != nil {
+		t.Fatal(err)
+	}
+	check("one delete", 5, 3)
+}
+
+func TestARestartWritesNothing(t *testing.T) {
+	_, fake := newRuleset(t, vip, served, pod)
+	before := fake.Writes
+	r := NewRuleset(fake, cidrs)
+	for _, e := range []Entry{vip, served, pod} {
+		r.Set(e)
+	}
+	if drift := converge(t, r); drift != 0 || fake.Writes != before {
+		t.Errorf("drift %d, %d writes", drift, fake.Writes-before)
+	}
+}
+
+func TestHeldEntriesStay(t *testing.T) {
+	r, fake := newRuleset(t, vip, served)
+	r.Unset(vip)
+	r.Unset(served)
+	if err := r.Prune(func(e Entry) bool { return e == vip }); err != nil || r.Pending() != 1 {
+		t.Errorf("%v, %d pending", err, r.Pending())
+	}
+	holds(t, fake, "add FAIRLEAD-VIP 10.96.0.10")
+}
+
+func TestDriftIsCountedAndRepaired(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		outside func(*Fake)
+		drift   int
+	}{
+		{"none", func(*Fake) {}, 0},
+		{"an entry is gone", func(f *Fake) { f.Apply([]Op{{Delete: true, Entry: vip}}) }, 1},
+		{"a strange entry is put out", func(f *Fake) { f.Apply([]Op{{Entry: Entry{Set: VIPs, Addr: pod.Addr}}}) }, 0},
+		{"a chain was flushed", func(f *Fake) { clear(f.rules) }, numberOfRules(cidrs)},
+		{"the sets are gone", func(f *Fake) { clear(f.entries); f.sets = false }, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, fake := newRuleset(t, vip, served, pod)
+			c.outside(fake)
+			if drift := converge(t, r); drift != c.drift {
+				t.Errorf("drift %d, want %d", drift, c.drift)
+			}
+			holds(t, fake, vipServedPod)
+			if drift := converge(t, r); drift != 0 {
+				t.Errorf("drift %d when nothing happened since", drift)
+			}
+		})
+	}
+}
+
+// numberOfRules counts the rules of both families.
+func numberOfRules(o Options) (n int) {
+	for _, f := range []Family{IPv4, IPv6} {
+		for _, c := range Skeleton(f, o, true) {
+			n += len(c.Rules)
+		}
+	}
+	return n
+}
+
+func TestTheNumberOfRulesIsConstant(t *testing.T) {
+	want := numberOfRules(cidrs)
+	for _, n := range []int{0, 10, 10_000} {
+		r, fake := newRuleset(t)
+		for i := range n {
+			r.Set(Entry{Served, netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), 80, 6})
+		}
+		converge(t, r)
+		if got := fake.RuleCount(); got != want {
+			t.Errorf("%d rules for %d entries, want %d", got, n, want)
+		}
+	}
+}
+
+func TestChangedOptionsAreWrittenByTheNextResync(t *testing.T) {
+	r, fake := newRuleset(t)
+	before := fake.Writes
+	changed := cidrs
+	changed.MasqueradeBit = 15
+	r.SetOptions(changed)
+	if fake.Writes != before {
+		t.Error("setting options is memory only")
+	}
+	if drift := converge(t, r); drift == 0 || fake.RuleCount() != numberOfRules(changed) {
+		t.Errorf("drift %d, %d rules", drift, fake.RuleCount())
+	}
+	if drift := converge(t, r); drift != 0 {
+		t.Errorf("drift %d when nothing happened since", drift)
+	}
+}
+
+func TestAFailureStopsNothingElseAndIsMadeUpFor(t *testing.T) {
+	for failing := 1; failing <= 4; failing++ {
+		r, fake := newRuleset(t, vip, served)
+		r.Unset(vip)
+		r.Unset(served)
+		r.Set(pod)
+		r.Set(Entry{Set: VIPs, Addr: pod.Addr})
+		n := 0
+		var failed Op
+		fake.Fail = func(op Op) error {
+			if n++; n == failing {
+				failed = op
+				return syscall.ENOMEM
+			}
+			return nil
+		}
+		err := errors.Join(r.Upsert(), r.Prune(nothing))
+		if !errors.Is(err, syscall.ENOMEM) || err.Error() != fmt.Sprintf("ipset %s: cannot allocate memory", failed) {
+			t.Fatalf("operation %d: %v", failing, err)
+		}
+		if n != 4 || r.Pending() != 1 {
+			t.Errorf("operation %d: %d were tried, %d pending", failing, n, r.Pending())
+		}
+		fake.Fail = nil
+		if err := errors.Join(r.Upsert(), r.Prune(nothing)); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, fake, "add FAIRLEAD-6-VIP fd00:1::1\nadd FAIRLEAD-6-HAIRPIN fd00:1::1,fd00:1::1")
+	}
+}
+
+// broken fails where a Fake cannot.
+type broken struct {
+	*Fake
+	sets, entries, rules error
+}
+
+func (b *broken) EnsureSets() (bool, error) {
+	if b.sets != nil {
+		return false, b.sets
+	}
+	return b.Fake.EnsureSets()
+}
+
+func (b *broken) Entries() (map[Entry]struct{}, error) {
+	if b.entries != nil {
+		return nil, b.entries
+	}
+	return b.Fake.Entries()
+}
+
+func (b *broken) EnsureRules(f Family, chains []Chain) (int, error) {
+	if b.rules != nil && f == IPv4 {
+		return 0, b.rules
+	}
+	return b.Fake.EnsureRules(f, chains)
+}
+
+func TestWhatCannotBeReadIsNotTakenForGone(t *testing.T) {
+	for name, b := range map[string]broken{
+		"ensure the sets":       {sets: syscall.ENOBUFS},
+		"read the sets":         {entries: syscall.ENOBUFS},
+		"ensure the IPv4 rules": {rules: syscall.ENOBUFS},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, fake := newRuleset(t, vip)
+			clear(fake.rules)
+			b.Fake = fake
+			r.kernel = &b
+			if _, err := r.Resync(); !errors.Is(err, syscall.ENOBUFS) || !strings.Contains(err.Error(), name) {
+				t.Errorf("got %v", err)
+			}
+			if !r.Has(vip) {
+				t.Error("forgot what it could not read")
+			}
+			if b.rules != nil && fake.RuleCount() != numberOfRules(cidrs)/2 {
+				t.Errorf("%d rules: the other family's must be written all the same", fake.RuleCount())
+			}
+		})
+	}
+}
+
+func TestTheRulesetConverges(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		r, fake := newRuleset(t)
+		desired := map[Entry]bool{}
+		entry := rapid.Custom(func(t *rapid.T) Entry {
+			e := Entry{Set: rapid.SampledFrom(Sets()).Draw(t, "set"), Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(0, 2).Draw(t, "addr"))})}
+			if e.Set == Served {
+				e.Port, e.Protocol = uint16(rapid.IntRange(1, 2).Draw(t, "port")), rapid.SampledFrom([]uint8{6, 17, 132}).Draw(t, "protocol")
+			}
+			return e
+		})
+		rt.Repeat(map[string]func(*rapid.T){
+			"set":     func(t *rapid.T) { e := entry.Draw(t, "e"); r.Set(e); desired[e] = true },
+			"unset":   func(t *rapid.T) { e := entry.Draw(t, "e"); r.Unset(e); delete(desired, e) },
+			"outside": func(t *rapid.T) { fake.Apply([]Op{{rapid.Bool().Draw(t, "delete"), entry.Draw(t, "e")}}) },
+			"flush":   func(*rapid.T) { clear(fake.rules) },
+			"destroy": func(*rapid.T) { clear(fake.entries); fake.sets = false },
+			"sync":    func(*rapid.T) { _ = errors.Join(r.Upsert(), r.Prune(nothing)) },
+			"resync": func(t *rapid.T) {
+				if _, err := r.Resync(); err != nil {
+					t.Fatal(err)
+				}
+			},
+		})
+		converge(rt, r)
+		want := NewFake()
+		if _, err := want.EnsureSets(); err != nil {
+			rt.Fatal(err)
+		}
+		for e := range desired {
+			want.Apply([]Op{{Entry: e}})
+		}
+		if got := fake.Dump(); got != want.Dump() || fake.RuleCount() != numberOfRules(cidrs) {
+			rt.Fatalf("converged to %d rules and\n%s\nwant\n%s", fake.RuleCount(), got, want.Dump())
+		}
+	})
+}

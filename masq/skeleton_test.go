@@ -1,0 +1,93 @@
+package masq
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/fairlead-lb/fairlead/internal/kerneltest"
+)
+
+var cidrs = Options{MasqueradeBit: 14, Pods: Pods{CIDRs: []netip.Prefix{
+	netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/64"),
+}}}
+
+var optionsByName = map[string]Options{
+	"none":            {MasqueradeBit: 14},
+	"bit0":            {MasqueradeBit: 0},
+	"bit31":           {MasqueradeBit: 31},
+	"cidr":            cidrs,
+	"cidr-ipv4-only":  {MasqueradeBit: 14, Pods: Pods{CIDRs: cidrs.Pods.CIDRs[:1]}},
+	"bridge":          {MasqueradeBit: 14, Pods: Pods{Bridge: "cni0"}},
+	"prefix":          {MasqueradeBit: 14, Pods: Pods{InterfacePrefix: "veth"}},
+	"masqueradeall":   {MasqueradeBit: 14, MasqueradeAll: true},
+	"no-random-fully": {MasqueradeBit: 14},
+}
+
+func TestSkeleton(t *testing.T) {
+	for name, o := range optionsByName {
+		for _, f := range []Family{IPv4, IPv6} {
+			t.Run(fmt.Sprint(name, "-", f), func(t *testing.T) {
+				kerneltest.Golden(t, fmt.Sprintf("skeleton/%s-%s.txt", name, f), saved(Skeleton(f, o, name != "no-random-fully")))
+			})
+		}
+	}
+}
+
+// saved returns chains much as iptables-save would.
+func saved(chains []Chain) string {
+	var out strings.Builder
+	for _, table := range []string{"nat", "filter"} {
+		fmt.Fprintf(&out, "*%s\n", table)
+		for _, c := range chains {
+			if c.Table != table {
+				continue
+			}
+			if !c.BuiltIn {
+				fmt.Fprintf(&out, ":%s\n", c.Name)
+			}
+			for _, rule := range c.Rules {
+				spec := rule.Spec()
+				fmt.Fprintf(&out, "-A %s %s %q %s\n", c.Name, strings.Join(spec[:3], " "), spec[3], strings.Join(spec[4:], " "))
+			}
+		}
+	}
+	return out.String()
+}
+
+// TestACommentTellsEverythingThatVaries: a rule is known by its comment alone, so two rules for the
+// same place with one comment must be the same rule.
+func TestACommentTellsEverythingThatVaries(t *testing.T) {
+	type place struct {
+		family                Family
+		table, chain, comment string
+	}
+	seen := map[place]string{}
+	for name, o := range optionsByName {
+		for _, f := range []Family{IPv4, IPv6} {
+			for _, c := range Skeleton(f, o, name != "no-random-fully") {
+				for _, rule := range c.Rules {
+					at, args := place{f, c.Table, c.Name, rule.Comment}, strings.Join(rule.Args, " ")
+					if before, ok := seen[at]; ok && before != args {
+						t.Errorf("%+v is both\n%s and\n%s", at, before, args)
+					}
+					seen[at] = args
+				}
+			}
+		}
+	}
+}
+
+func TestChainsComeBeforeTheRulesThatLeadThere(t *testing.T) {
+	known := map[string]bool{}
+	for _, c := range Skeleton(IPv4, cidrs, true) {
+		known[c.Table+" "+c.Name] = true
+		for _, rule := range c.Rules {
+			target := rule.Args[len(rule.Args)-1]
+			if (strings.HasPrefix(target, "FAIRLEAD-") || strings.HasPrefix(target, "KUBE-")) && !known[c.Table+" "+target] {
+				t.Errorf("%s %s leads to %s, which comes later", c.Table, c.Name, target)
+			}
+		}
+	}
+}
