@@ -57,10 +57,9 @@ binaries:
 	@$(GO_STATIC) -o $(BIN)/vm ./test/vm
 	@$(GO_STATIC) -o $(BIN)/cluster ./test/cluster
 
-$(LINT): test/tools/lint/go.mod
+$(LINT):
 	@echo "building golangci-lint (a minute or two, once)"
 	cd test/tools/lint && CGO_ENABLED=0 go build -trimpath -o $@ $(LINT_MODULE)/cmd/golangci-lint
-	@touch $@
 
 clean: ## forget the cache folder: kernel, API server, tools
 	rm -rf bin $(CACHE)
