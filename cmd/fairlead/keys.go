@@ -98,7 +98,7 @@ func ipvsKeys() []key {
 		{path: "ipvs.drainTimeout", kind: duration(0), def: "15m",
 			comment: "Longest that a removed real server lingers at weight 0 for its connections.\n0s: until they end, however long that takes."},
 		{path: "ipvs.estimation", kind: oneOf(estimationOn, estimationOff, estimationAuto), def: estimationAuto,
-			comment: "The kernel's rate estimators: on, off, or auto: off where they are costly\n(many servers on Linux before 6.2). Counters count in any case."},
+			comment: "The kernel's rate estimators, which cost time with many servers on Linux\nbefore 6.2: on, off, or auto, which for now leaves the kernel's setting.\nCounters count in any case."},
 	}
 }
 
