@@ -2,7 +2,7 @@
 # install (Debian packages, as root) or build once into the cache folder.
 
 SHELL       := /bin/bash -eu -o pipefail
-CACHE       := $(or $(FAIRLEAD_CACHE),$(HOME)/.cache/fairlead)
+CACHE       := $(or $(FAIRLEAD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fairlead)
 BIN         := $(CACHE)/bin
 LINT_MODULE := github.com/golangci/golangci-lint/v2
 LINT        := $(BIN)/golangci-lint-$(shell grep -oE '$(LINT_MODULE) v[0-9][^ ]*' test/tools/lint/go.mod | head -n 1 | cut -d' ' -f2)

@@ -58,7 +58,7 @@ func (h *Health) Check(now time.Time) (updated time.Time, healthy bool) {
 	return h.updated, !h.updated.IsZero()
 }
 
-// ServeHTTP answers with kube-proxy's JSON and with status 200 or 503.
+// ServeHTTP answers in JSON, in kube-proxy's words, with status 200 or 503.
 func (h *Health) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	now := time.Now()
 	updated, healthy := h.Check(now)

@@ -171,3 +171,42 @@ type unreadable struct{ masq.Kernel }
 func (*unreadable) Entries() (map[masq.Entry]struct{}, error) {
 	return nil, fmt.Errorf("the sets cannot be read")
 }
+
+// TestRulesThatCannotBeWrittenKeepNothingElseFromBeingRead lets iptables fail, as it does while somebody
+// else holds its lock.
+func TestRulesThatCannotBeWrittenKeepNothingElseFromBeingRead(t *testing.T) {
+	r := newRig(t)
+	r.set(service("web", "10.96.0.10"), endpoints("10.1.0.1"))
+	r.round()
+	held := r.kernel()
+	locked := &lockedRules{Kernel: r.masq}
+	r.c = newTestController(r.world, Kernel{IPVS: r.ipvs, Dummyif: r.dummyif, Masq: locked}, r.log, func() bool { return true })
+	r.c.dirty.add(r.set(service("web", "10.96.0.10"), endpoints("10.1.0.1")))
+	r.round()
+	r.mustHold(held)
+	if !strings.Contains(r.log.String(), "the lock is taken") {
+		t.Errorf("the log does not say why:\n%s", r.log)
+	}
+	if _, healthy := r.c.Health.Check(time.Now()); !healthy {
+		t.Error("unhealthy, though all was read and written but the rules")
+	}
+	locked.free = true
+	before := r.masq.Writes
+	_ = r.masq.Remove(nil) // as if they had never been written
+	r.later(time.Minute)
+	if r.masq.RuleCount() == 0 || r.masq.Writes == before {
+		t.Error("the rules were not written when the lock was free")
+	}
+}
+
+type lockedRules struct {
+	masq.Kernel
+	free bool
+}
+
+func (l *lockedRules) EnsureRules(f masq.Family, chains []masq.Chain) (int, error) {
+	if !l.free {
+		return 0, fmt.Errorf("the lock is taken")
+	}
+	return l.Kernel.EnsureRules(f, chains)
+}

@@ -140,27 +140,30 @@ func (c *Controller) resync(now time.Time) error {
 
 // resyncAll reads the whole kernel at once.
 func (c *Controller) resyncAll(now time.Time) error {
-	if err := c.resyncAllBut(now); err != nil {
+	err := c.resyncAllBut(now)
+	if !c.readable {
 		return err
 	}
-	drift, err := c.ipvs.ResyncReals(c.ipvs.Unread())
-	if err != nil {
-		return c.unreadable(err)
+	drift, unread := c.ipvs.ResyncReals(c.ipvs.Unread())
+	if unread != nil {
+		return c.unreadable(errors.Join(err, unread))
 	}
 	c.found(0, drift, 0)
-	c.stale = false
+	c.stale = err != nil
 	c.trigger.step(now, c.options.SyncPeriod, false)
-	return nil
+	return err
 }
 
-// resyncAllBut reads everything but the real servers of known virtual servers.
+// resyncAllBut reads everything but the real servers of known virtual servers. When only the rules
+// could not be seen to, the rest is read all the same.
 func (c *Controller) resyncAllBut(now time.Time) error {
 	started := time.Now()
 	c.trigger.cycle(now, c.options.SyncPeriod)
-	sets, err := c.masq.Resync()
+	sets, err := c.masq.ResyncSets()
 	if err != nil {
 		return c.unreadable(err) // the sets say what is ours: without them nothing may be judged
 	}
+	rules, rulesErr := c.masq.ResyncRules() // somebody may hold the lock; that is no reason to look at nothing
 	servers, err := c.ipvs.ResyncServers(func(k ipvs.Key) bool { return c.marked(k) && !c.excluded(k.Addr.Addr()) })
 	if err != nil {
 		return c.unreadable(err)
@@ -171,8 +174,8 @@ func (c *Controller) resyncAllBut(now time.Time) error {
 	}
 	c.readable = true
 	c.Metrics.audit.Set(time.Since(started).Seconds())
-	c.found(sets, servers, bindings)
-	return nil
+	c.found(sets+rules, servers, bindings)
+	return rulesErr
 }
 
 // found reports what was not as Fairlead left it.

@@ -81,6 +81,7 @@ func (l *Linux) create() (netlink.Link, error) {
 		return nil, fmt.Errorf("create dummy device %s: %w", l.name, err)
 	}
 	if err := l.handle.LinkSetAlias(link, alias); err != nil {
+		_ = l.handle.LinkDel(link) // nobody would ever know it as ours
 		return nil, fmt.Errorf("mark %s as ours: %w", l.name, err)
 	}
 	// No link-local address: nobody is to be reached there. Kernels without IPv6 refuse; fine.

@@ -18,7 +18,7 @@ import (
 const (
 	firstPoll = time.Second     // most short connections are over by then
 	laterPoll = 5 * time.Second // one read for each virtual server that drains
-	maxPolls  = 64              // reads in one Prune, so that a mass drain cannot stall a sync
+	maxPolls  = 64              // reads in one Expire, so that a mass drain cannot stall a sync
 )
 
 type realKey struct {

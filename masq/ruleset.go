@@ -46,6 +46,16 @@ func (r *Ruleset) Chains() map[Family][]Chain {
 // Resync makes sure of the sets and the constant rules, and reads the entries of the sets. It
 // returns how many rules had to be written and entries were not as believed.
 func (r *Ruleset) Resync() (drift int, err error) {
+	entries, err := r.ResyncSets()
+	if err != nil {
+		return 0, err
+	}
+	rules, err := r.ResyncRules()
+	return entries + rules, err
+}
+
+// ResyncSets makes sure of the sets and reads them. It returns how many entries were not as believed.
+func (r *Ruleset) ResyncSets() (drift int, err error) {
 	r.messages++
 	if _, err := r.kernel.EnsureSets(); err != nil {
 		return 0, fmt.Errorf("ensure the sets: %w", err)
@@ -61,6 +71,12 @@ func (r *Ruleset) Resync() (drift int, err error) {
 		}
 	}
 	r.entries.ReplaceActual(dump)
+	return drift, nil
+}
+
+// ResyncRules makes sure of the constant rules. The sets must be there. It returns how many rules had
+// to be written.
+func (r *Ruleset) ResyncRules() (drift int, err error) {
 	var errs []error
 	for f, chains := range r.Chains() {
 		written, err := r.kernel.EnsureRules(f, chains)

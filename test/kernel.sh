@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs, inside the test VM, the compiled tests of the packages given as arguments, and the demo. Nothing
-# may be skipped: a test that skips here is a failure. Ends with a line that counts.
+# may be skipped there: a test that skips is a failure. On a host of yours, what would change the host
+# itself is skipped. Ends with a line that counts.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export FAIRLEAD_TEST_KERNEL=1 # kernel tests are required: they fail where they would skip
@@ -27,7 +28,7 @@ passed=$(grep -c '^ *--- PASS' "$log")
 failed=$(grep -c '^ *--- FAIL' "$log")
 skipped=$(grep -c '^ *--- SKIP' "$log")
 [ "$failed" = 0 ] || { echo "failed:"; grep '^ *--- FAIL' "$log"; }
-[ "$skipped" = 0 ] || { echo "skipped, which nothing may be here:"; grep '^ *--- SKIP' "$log"; }
+[ "$skipped" = 0 ] || { echo "skipped${FAIRLEAD_VM:+, which nothing may be here}:"; grep '^ *--- SKIP' "$log"; }
 [ ${#broken[@]} = 0 ] || echo "not passed: ${broken[*]}"
 echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" = 0 ] && [ "$skipped" = 0 ] && [ ${#broken[@]} = 0 ]
+[ "$failed" = 0 ] && { [ "$skipped" = 0 ] || [ -z "${FAIRLEAD_VM:-}" ]; } && [ ${#broken[@]} = 0 ]

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
+	"io/fs"
 
 	"github.com/fairlead-lb/fairlead/dummyif"
 	"github.com/fairlead-lb/fairlead/ipvs"
@@ -51,16 +51,22 @@ func cleanupDevice(cfg Config, entries map[masq.Entry]struct{}, out io.Writer) e
 	if exists, err := kernel.Exists(); err != nil || !exists {
 		return err
 	}
-	device := dummyif.NewDevice(kernel, false, nil)
-	owned := func(vip netip.Addr) bool { _, ok := entries[masq.Entry{Set: masq.VIPs, Addr: vip}]; return ok }
-	if _, err := device.Resync(owned); err != nil {
-		return err
+	bindings, err := kernel.Bindings()
+	if err != nil {
+		return fmt.Errorf("read what is bound to %s: %w", cfg.DummyInterface.Name, err)
 	}
-	bound := device.Pending()
-	if err := device.Prune(func(netip.Addr) bool { return false }); err != nil {
-		return err
+	var ops []dummyif.Op
+	for b := range bindings {
+		if _, ours := entries[masq.Entry{Set: masq.VIPs, Addr: b.Addr}]; ours {
+			ops = append(ops, dummyif.Op{Verb: dummyif.Unbind, Binding: b})
+		}
 	}
-	fmt.Fprintf(out, "%d VIPs unbound from %s\n", bound, cfg.DummyInterface.Name)
+	for _, err := range kernel.Apply(ops) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("unbind from %s: %w", cfg.DummyInterface.Name, err)
+		}
+	}
+	fmt.Fprintf(out, "%d VIPs unbound from %s\n", len(ops), cfg.DummyInterface.Name)
 	return kernel.Remove()
 }
 

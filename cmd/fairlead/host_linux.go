@@ -49,11 +49,6 @@ func openKernel(cfg Config) (k controller.Kernel, closeAll func(), err error) {
 	if err := servers.ProbeScheduler(cfg.IPVS.Scheduler); err != nil {
 		return k, nil, fmt.Errorf("ipvs.scheduler: %w", err)
 	}
-	if err := servers.SetTimeouts(ipvs.Timeouts{
-		TCP: cfg.IPVS.TCPTimeout, TCPFin: cfg.IPVS.TCPFinTimeout, UDP: cfg.IPVS.UDPTimeout,
-	}); err != nil {
-		return k, nil, err
-	}
 	device, err := dummyif.Open(cfg.DummyInterface.Name)
 	if err != nil {
 		return k, nil, err
@@ -106,9 +101,22 @@ func settings(cfg Config) []kernelSetting {
 	return list
 }
 
-// prepareHost sets the sysctls and the process's own standing with the OOM killer. It writes only
-// what differs.
+// setTimeouts sets IPVS's timeouts, which hold for the whole network namespace.
+func setTimeouts(cfg IPVSConfig) error {
+	table, err := ipvs.Open()
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+	return table.SetTimeouts(ipvs.Timeouts{TCP: cfg.TCPTimeout, TCPFin: cfg.TCPFinTimeout, UDP: cfg.UDPTimeout})
+}
+
+// prepareHost sets timeouts and sysctls, and the process's own standing with the OOM killer. It
+// writes only what differs.
 func prepareHost(cfg Config, log *slog.Logger) error {
+	if err := setTimeouts(cfg.IPVS); err != nil {
+		return err
+	}
 	for _, s := range settings(cfg) {
 		before, changed, err := sysctl.Ensure(s.name, s.value)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairlead-lb/fairlead/internal/kerneltest"
 	"github.com/fairlead-lb/fairlead/test/lab"
 )
 
@@ -23,6 +24,7 @@ type island struct {
 
 func newIsland(t *testing.T) *island {
 	t.Helper()
+	kerneltest.Want(t)
 	lab.NeedIPVS(t)
 	i := &island{t: t, lab: lab.New(t), dir: t.TempDir()}
 	var err error

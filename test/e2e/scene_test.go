@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/fairlead-lb/fairlead/internal/kerneltest"
 	"github.com/fairlead-lb/fairlead/test/lab"
 )
 
@@ -36,6 +37,7 @@ type scene struct {
 
 func newScene(t testing.TB) *scene {
 	t.Helper()
+	kerneltest.Want(t)
 	lab.NeedIPVS(t)
 	s := &scene{t: t, api: newAPI(t), lab: lab.New(t)}
 	var err error
