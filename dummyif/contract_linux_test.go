@@ -20,11 +20,7 @@ func openKernel(t testing.TB) subject {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := k.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	kerneltest.CloseAtEnd(t, k)
 	return subject{k, func(addr netip.Addr) bool { return isLocal(t, addr) }}
 }
 

@@ -291,14 +291,7 @@ func TestOperationsReadAsIPArguments(t *testing.T) {
 	}
 }
 
-// lines returns the lines of a text, without indentation and empty ones.
-func lines(text string) []string {
-	all := strings.Split(text, "\n")
-	for i, line := range all {
-		all[i] = strings.TrimSpace(line)
-	}
-	return slices.DeleteFunc(all, func(line string) bool { return line == "" })
-}
+var lines = kerneltest.Lines
 
 func ExampleOp_String() {
 	fmt.Println(Op{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.10"), true}, Source: netip.MustParseAddr("10.0.0.1")})

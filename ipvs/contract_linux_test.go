@@ -17,11 +17,7 @@ func openLinux(t testing.TB) *Linux {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := k.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	kerneltest.CloseAtEnd(t, k)
 	return k
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/kerneltest"
 )
 
 // The tests of this package say what they do, and what they expect, in ipvsadm's words.
@@ -65,14 +67,7 @@ func flagsOf(names string) (flags Flags) {
 	return flags
 }
 
-// lines returns the lines of a text, without indentation and empty ones.
-func lines(text string) []string {
-	all := strings.Split(strings.TrimSpace(text), "\n")
-	for i, line := range all {
-		all[i] = strings.TrimSpace(line)
-	}
-	return slices.DeleteFunc(all, func(line string) bool { return line == "" })
-}
+var lines = kerneltest.Lines
 
 // script reads one operation from each line.
 func script(t testing.TB, text string) (ops []Op) {

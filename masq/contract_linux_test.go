@@ -29,11 +29,7 @@ func open(t testing.TB) *Linux {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := k.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	kerneltest.CloseAtEnd(t, k)
 	return k
 }
 

@@ -209,14 +209,7 @@ func script(t testing.TB, text string) (ops []Op) {
 	return ops
 }
 
-// lines returns the lines of a text, without indentation and empty ones.
-func lines(text string) []string {
-	all := strings.Split(text, "\n")
-	for i, line := range all {
-		all[i] = strings.TrimSpace(line)
-	}
-	return slices.DeleteFunc(all, func(line string) bool { return line == "" })
-}
+var lines = kerneltest.Lines
 
 func ExampleEntry_String() {
 	fmt.Println(Entry{Served, netip.MustParseAddr("172.30.15.111"), 8080, 6})

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/fairlead-lb/fairlead/test/internal/program"
 )
 
 // programs are the paths of the built programs; kubeProxy is empty unless asked for.
@@ -17,8 +19,8 @@ type programs struct {
 	etcd, kubeAPIServer, kubeProxy string
 }
 
-// program is something to build from a tool module.
-type program struct {
+// target is a program to build from a tool module.
+type target struct {
 	name   string
 	tool   string // folder of the tool module under test/tools
 	module string // its version in that module's go.mod is the program's version
@@ -27,9 +29,9 @@ type program struct {
 }
 
 var (
-	etcd          = program{"etcd", "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", "about 2 minutes"}
-	kubeAPIServer = program{"kube-apiserver", "kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "about 10 minutes"}
-	kubeProxy     = program{"kube-proxy", "kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kube-proxy", "under a minute after kube-apiserver"}
+	etcd          = target{"etcd", "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", "about 2 minutes"}
+	kubeAPIServer = target{"kube-apiserver", "kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "about 10 minutes"}
+	kubeProxy     = target{"kube-proxy", "kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kube-proxy", "under a minute after kube-apiserver"}
 )
 
 // ensurePrograms builds what the cache lacks, one process at a time.
@@ -43,7 +45,9 @@ func ensurePrograms(ctx context.Context, cache string, peers bool) (programs, er
 	if err != nil {
 		return p, err
 	}
-	unlock, err := lockDir(ctx, bin)
+	unlock, err := self.Lock(ctx, program.Folder{
+		Path: bin, Name: bin, Lock: "the lock of " + bin, Use: "builds into",
+	})
 	if err != nil {
 		return p, err
 	}
@@ -61,33 +65,33 @@ func ensurePrograms(ctx context.Context, cache string, peers bool) (programs, er
 }
 
 // ensure returns the path of the program in bin, built unless it is there.
-func (p program) ensure(ctx context.Context, tools, bin string) (string, error) {
-	dir := filepath.Join(tools, p.tool)
-	version, err := requiredVersion(filepath.Join(dir, "go.mod"), p.module)
+func (t target) ensure(ctx context.Context, tools, bin string) (string, error) {
+	dir := filepath.Join(tools, t.tool)
+	version, err := requiredVersion(filepath.Join(dir, "go.mod"), t.module)
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(bin, p.name+"-"+version)
+	file := filepath.Join(bin, t.name+"-"+version)
 	if _, err := os.Stat(file); err == nil {
 		return file, nil
 	}
-	say("building %s %s (%s, once)", p.name, version, p.hint)
+	self.Say("building %s %s (%s, once)", t.name, version, t.hint)
 	begin := time.Now()
 	done := make(chan struct{})
 	defer close(done)
-	go tick(done, p.name, begin)
-	if err := p.build(ctx, dir, file, version); err != nil {
-		return "", fmt.Errorf("building %s %s: %w", p.name, version, err)
+	go tick(done, t.name, begin)
+	if err := t.build(ctx, dir, file, version); err != nil {
+		return "", fmt.Errorf("building %s %s: %w", t.name, version, err)
 	}
-	say("built %s in %s", p.name, time.Since(begin).Round(time.Second))
+	self.Say("built %s in %s", t.name, time.Since(begin).Round(time.Second))
 	return file, nil
 }
 
 // build compiles into a temporary name, so that a program in the cache is always complete. The
 // version has to be told to Kubernetes' programs, which refuse a malformed one at start.
-func (p program) build(ctx context.Context, dir, file, version string) error {
+func (t target) build(ctx context.Context, dir, file, version string) error {
 	flags := "-s -w"
-	if p.tool == "kubernetes" {
+	if t.tool == "kubernetes" {
 		major, rest, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
 		minor, _, _ := strings.Cut(rest, ".")
 		const v = "-X k8s.io/component-base/version."
@@ -95,12 +99,12 @@ func (p program) build(ctx context.Context, dir, file, version string) error {
 	}
 	tmp := file + ".tmp"
 	defer os.Remove(tmp)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", flags, "-o", tmp, p.pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", flags, "-o", tmp, t.pkg)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
-	cmd.SysProcAttr = dieWithParent()
+	cmd.SysProcAttr = program.DieWithParent()
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %s: %w\n%s", p.pkg, err, lastLines(string(out), 20))
+		return fmt.Errorf("go build %s: %w\n%s", t.pkg, err, program.LastLines(string(out), 20))
 	}
 	if err := os.Rename(tmp, file); err != nil {
 		return fmt.Errorf("putting it in place: %w", err)
@@ -117,7 +121,7 @@ func tick(done <-chan struct{}, name string, begin time.Time) {
 		case <-done:
 			return
 		case <-t.C:
-			say("still building %s, %s", name, time.Since(begin).Round(time.Second))
+			self.Say("still building %s, %s", name, time.Since(begin).Round(time.Second))
 		}
 	}
 }
@@ -154,10 +158,4 @@ func requiredVersion(gomod, module string) (string, error) {
 		}
 	}
 	return "", errors.Join(s.Err(), fmt.Errorf("%s does not require %s", gomod, module))
-}
-
-// lastLines returns the last n lines of text.
-func lastLines(text string, n int) string {
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

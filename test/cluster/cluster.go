@@ -59,7 +59,7 @@ func (c *cluster) start(ctx context.Context) error {
 	if err := c.awaitReady(ctx, url, token, cert); err != nil {
 		return err
 	}
-	say("%s is ready after %s", url, time.Since(begin).Round(100*time.Millisecond))
+	self.Say("%s is ready after %s", url, time.Since(begin).Round(100*time.Millisecond))
 	return nil
 }
 

@@ -2,29 +2,20 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"syscall"
-	"time"
+
+	"github.com/fairlead-lb/fairlead/test/internal/program"
 )
 
-// Exit statuses of our own, as in test/vm.
-const (
-	statusFailed = 125
-	statusSignal = 128
-)
-
-// commandGrace is how long the command may take to end after SIGTERM.
-const commandGrace = 10 * time.Second
+// self stands before what we say.
+const self = program.Name("cluster")
 
 func main() {
-	// dieWithParent ties children to the thread that started them, so it has to stay.
+	// program.DieWithParent ties children to the thread that started them, so it has to stay.
 	runtime.LockOSThread()
 	os.Exit(run(os.Args[1:]))
 }
@@ -48,30 +39,21 @@ func run(args []string) int {
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); err != nil {
-		return statusFailed
+		return program.StatusFailed
 	}
 	if o.argv = flags.Args(); len(o.argv) == 0 && !o.buildOnly {
 		flags.Usage()
-		return statusFailed
+		return program.StatusFailed
 	}
-	ctx, stop := signalContext()
+	ctx, stop := program.SignalContext()
 	defer stop()
 	status, err := o.run(ctx)
-	var caught signalError
-	if errors.As(context.Cause(ctx), &caught) {
-		say("%v", caught)
-		return statusSignal + int(caught.Signal)
-	}
-	if err != nil {
-		say("%v", err)
-		return statusFailed
-	}
-	return status
+	return self.Status(ctx, status, err)
 }
 
 // run builds what is missing, starts the servers and runs the command beside them.
 func (o options) run(ctx context.Context) (int, error) {
-	cache, err := cacheDir()
+	cache, err := program.CacheDir()
 	if err != nil {
 		return 0, err
 	}
@@ -115,72 +97,9 @@ func (c *cluster) runCommand(ctx context.Context, argv []string) (int, error) {
 		case <-ctx.Done():
 		}
 	}()
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), "FAIRLEAD_TEST_KUBECONFIG="+c.kubeconfig)
+	env := append(os.Environ(), "FAIRLEAD_TEST_KUBECONFIG="+c.kubeconfig)
 	if c.bin.kubeProxy != "" {
-		cmd.Env = append(cmd.Env, "FAIRLEAD_TEST_KUBE_PROXY="+c.bin.kubeProxy)
+		env = append(env, "FAIRLEAD_TEST_KUBE_PROXY="+c.bin.kubeProxy)
 	}
-	cmd.SysProcAttr = dieWithParent()
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = commandGrace
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		return 0, context.Cause(ctx)
-	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		if s, ok := exit.Sys().(syscall.WaitStatus); ok && s.Signaled() {
-			return statusSignal + int(s.Signal()), nil
-		}
-		return exit.ExitCode(), nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("running the command: %w", err)
-	}
-	return 0, nil
-}
-
-// cacheDir is the folder for everything that is kept between runs.
-func cacheDir() (string, error) {
-	dir := os.Getenv("FAIRLEAD_CACHE")
-	if dir == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("finding the cache folder: %w", err)
-		}
-		dir = filepath.Join(user, "fairlead")
-	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", fmt.Errorf("finding the cache folder: %w", err)
-	}
-	return dir, nil
-}
-
-// signalError is the cause of a context that a signal canceled.
-type signalError struct{ syscall.Signal }
-
-func (e signalError) Error() string { return "stopped by signal: " + e.Signal.String() }
-
-// signalContext is canceled by the signals that end a program, SIGPIPE among them: a reader that
-// went away must not leave servers behind.
-func signalContext() (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	termWithGoRun()
-	go func() {
-		select {
-		case s := <-signals:
-			cancel(signalError{s.(syscall.Signal)})
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(nil) }
-}
-
-// say tells the user what cluster does, apart from the command's own output.
-func say(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "cluster: "+format+"\n", args...)
+	return program.Run(ctx, argv, env)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+
+	"github.com/fairlead-lb/fairlead/test/internal/program"
 )
 
 // server is a process with a log file.
@@ -15,15 +17,15 @@ type server struct {
 }
 
 // startServer starts a server; kill ends it.
-func startServer(name, program, log string, args ...string) (*server, error) {
+func startServer(name, file, log string, args ...string) (*server, error) {
 	f, err := os.Create(log)
 	if err != nil {
 		return nil, fmt.Errorf("making the log of %s: %w", name, err)
 	}
 	defer f.Close()
-	s := &server{name: name, cmd: exec.Command(program, args...), log: log, exited: make(chan struct{})}
+	s := &server{name: name, cmd: exec.Command(file, args...), log: log, exited: make(chan struct{})}
 	s.cmd.Stdout, s.cmd.Stderr = f, f
-	s.cmd.SysProcAttr = dieWithParent()
+	s.cmd.SysProcAttr = program.DieWithParent()
 	// Not our process group's signals: a ^C is for the command first, and for us.
 	s.cmd.SysProcAttr.Setpgid = true
 	if err := s.cmd.Start(); err != nil {
@@ -56,5 +58,5 @@ func (s *server) tail() error {
 	if err != nil {
 		return fmt.Errorf("reading the log of %s: %w", s.name, err)
 	}
-	return fmt.Errorf("--- end of %s log:\n%s", s.name, lastLines(string(data), 30))
+	return fmt.Errorf("--- end of %s log:\n%s", s.name, program.LastLines(string(data), 30))
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/fairlead-lb/fairlead/test/internal/program"
 )
 
 // probeLimit is how long a trivial guest may take under KVM; it needs about a second.
@@ -55,7 +57,7 @@ func chooseAccel(ctx context.Context, dir string, t tools, k kernel) (accel, err
 	if verdict, err := os.ReadFile(file); err == nil {
 		return parseVerdict(string(verdict)), nil
 	}
-	say("probing whether /dev/kvm works (once, up to %s)", probeLimit)
+	self.Say("probing whether /dev/kvm works (once, up to %s)", probeLimit)
 	verdict, err := probeKVM(ctx, dir, t, k)
 	if err != nil {
 		return accel{}, err
@@ -96,7 +98,7 @@ func probeKVM(ctx context.Context, dir string, t tools, k kernel) (string, error
 		"-display", "none", "-serial", "stdio", "-kernel", k.image, "-initrd", initrd,
 		"-append", "console=ttyS0 quiet panic=-1")
 	cmd := exec.CommandContext(limited, t.qemu, args...)
-	cmd.SysProcAttr = dieWithParent()
+	cmd.SysProcAttr = program.DieWithParent()
 	out, err := cmd.CombinedOutput()
 	switch {
 	case ctx.Err() != nil:
@@ -117,7 +119,7 @@ func complaint(out string, err error) string {
 			return strings.TrimSpace(line[at+len("error:"):])
 		}
 	}
-	if last := strings.TrimSpace(lastLines(out, 1)); last != "" {
+	if last := strings.TrimSpace(program.LastLines(out, 1)); last != "" {
 		return last
 	}
 	return fmt.Sprint(err)

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/fairlead-lb/fairlead/test/internal/program"
 )
 
 // metaPackage always depends on the release's current kernel. Not linux-image-cloud-amd64, which
@@ -87,7 +89,7 @@ func ensureTools(ctx context.Context) (tools, error) {
 	if len(missing) == 0 {
 		return t, nil
 	}
-	say("installing %s", strings.Join(missing, " "))
+	self.Say("installing %s", strings.Join(missing, " "))
 	install := append([]string{"install", "-y", "--no-install-recommends"}, missing...)
 	err := aptGet(ctx, "", install...)
 	if err != nil {
@@ -116,7 +118,7 @@ func ensureKernel(ctx context.Context, dir, depmod string) (kernel, error) {
 	}
 	pkg, err := kernelPackage(ctx)
 	if err != nil {
-		say("asking apt for its current lists")
+		self.Say("asking apt for its current lists")
 		if err := aptGet(ctx, "", "update"); err != nil {
 			return kernel{}, fmt.Errorf("updating package lists: %w", err)
 		}
@@ -134,7 +136,7 @@ func ensureKernel(ctx context.Context, dir, depmod string) (kernel, error) {
 
 // fetchKernel downloads pkg into tmp, unpacks it there and renames the result into dir.
 func fetchKernel(ctx context.Context, dir, tmp, pkg, depmod string) (kernel, error) {
-	say("downloading %s (once, about 70 MB)", pkg)
+	self.Say("downloading %s (once, about 70 MB)", pkg)
 	if err := aptGet(ctx, tmp, "download", pkg); err != nil {
 		// The lists may name a version the mirror no longer has.
 		if err := errors.Join(aptGet(ctx, "", "update"), aptGet(ctx, tmp, "download", pkg)); err != nil {
@@ -145,7 +147,7 @@ func fetchKernel(ctx context.Context, dir, tmp, pkg, depmod string) (kernel, err
 	if err != nil || len(debs) != 1 {
 		return kernel{}, fmt.Errorf("downloading %s: apt-get left %d packages", pkg, len(debs))
 	}
-	say("unpacking %s", filepath.Base(debs[0]))
+	self.Say("unpacking %s", filepath.Base(debs[0]))
 	root := filepath.Join(tmp, "root")
 	if err := runQuiet(ctx, "", "dpkg", "-x", debs[0], root); err != nil {
 		return kernel{}, fmt.Errorf("unpacking %s: %w", pkg, err)
@@ -200,7 +202,7 @@ func runQuiet(ctx context.Context, dir, name string, args ...string) error {
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s %s: %w\n%s", name, args[0], err, lastLines(string(out), 8))
+		return fmt.Errorf("%s %s: %w\n%s", name, args[0], err, program.LastLines(string(out), 8))
 	}
 	return nil
 }

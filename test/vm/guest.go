@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/fairlead-lb/fairlead/test/internal/program"
 )
 
 // flushLimit is how long the rest of the output may take once the command has ended, without the
@@ -18,7 +20,7 @@ const flushLimit = 5 * time.Minute
 // run boots the machine, passes the command's output on, and returns its exit status.
 func (m machine) run(ctx context.Context, stdout, stderr io.Writer) (int, error) {
 	begin := time.Now()
-	say("booting Linux %s under qemu (%s)", m.kernel.release, m.accel)
+	self.Say("booting Linux %s under qemu (%s)", m.kernel.release, m.accel)
 	g, err := m.start(ctx)
 	if err != nil {
 		return 0, err
@@ -28,10 +30,10 @@ func (m machine) run(ctx context.Context, stdout, stderr io.Writer) (int, error)
 	go func() { streams <- copyUntil(stdout, g.stdout, m.job.end) }()
 	go func() { streams <- copyUntil(stderr, g.stderr, m.job.end) }()
 	status := make(chan int, 1)
-	go readControl(g.control, func() { say("up after %s", time.Since(begin).Round(time.Second)) }, status)
+	go readControl(g.control, func() { self.Say("up after %s", time.Since(begin).Round(time.Second)) }, status)
 
 	code, err := g.await(ctx, status, streams)
-	if err != nil && !isSignal(err) {
+	if err != nil && !program.IsSignal(err) {
 		g.stop()
 		err = fmt.Errorf("%w\n%s", err, g.diagnosis())
 	}
@@ -89,7 +91,7 @@ func readControl(control io.Reader, up func(), status chan<- int) {
 		case "exit":
 			code, err := strconv.Atoi(arg)
 			if err != nil {
-				code = statusFailed
+				code = program.StatusFailed
 			}
 			status <- code
 		}

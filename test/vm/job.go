@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/fairlead-lb/fairlead/test/internal/program"
 )
 
 // guestResults is where the guest sees the writable share.
@@ -70,7 +72,7 @@ func (j job) script() string {
 	for _, w := range slices.Concat(j.env, j.argv) {
 		words = append(words, shellQuote(w))
 	}
-	return fmt.Sprintf("cd %s || exit %d\n%s\n", shellQuote(j.dir), statusFailed, strings.Join(words, " "))
+	return fmt.Sprintf("cd %s || exit %d\n%s\n", shellQuote(j.dir), program.StatusFailed, strings.Join(words, " "))
 }
 
 func shellQuote(s string) string {

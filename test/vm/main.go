@@ -6,32 +6,24 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"time"
+
+	"github.com/fairlead-lb/fairlead/test/internal/program"
 )
 
-// Exit statuses of our own; the numbers are those of timeout(1) and the shell.
-const (
-	statusTimeout = 124
-	statusFailed  = 125
-	statusSignal  = 128
-)
+// self stands before what we say.
+const self = program.Name("vm")
 
 // prepareLimit bounds fetching and probing, so that a stuck mirror does not hang a test run.
 const prepareLimit = 20 * time.Minute
 
 func main() {
-	// dieWithParent ties children to the thread that started them, so it has to stay.
+	// program.DieWithParent ties children to the thread that started them, so it has to stay.
 	runtime.LockOSThread()
 	os.Exit(run(os.Args[1:]))
 }
-
-// errTimeLimit says that the command did not end in time.
-var errTimeLimit = errors.New("time limit reached")
 
 // options are the command line.
 type options struct {
@@ -50,42 +42,30 @@ func run(args []string) int {
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); err != nil {
-		return statusFailed
+		return program.StatusFailed
 	}
 	if o.argv = flags.Args(); len(o.argv) == 0 {
 		flags.Usage()
-		return statusFailed
+		return program.StatusFailed
 	}
-	ctx, stop := signalContext()
+	ctx, stop := program.SignalContext()
 	defer stop()
 	status, err := o.run(ctx)
-	if isSignal(context.Cause(ctx)) {
-		err = context.Cause(ctx) // whatever else failed, failed because of it
-	}
-	if err == nil {
-		return status
-	}
-	say("%v", err)
-	var caught signalError
-	switch {
-	case errors.As(err, &caught):
-		return statusSignal + int(caught.Signal)
-	case errors.Is(err, errTimeLimit):
-		return statusTimeout
-	}
-	return statusFailed
+	return self.Status(ctx, status, err)
 }
 
 // limit returns a context that ends with the command's time limit.
 func (o options) limit(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("%w: %s", errTimeLimit, o.timeout))
+	return context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("%w: %s", program.ErrTimeLimit, o.timeout))
 }
 
 // run decides where the command runs, and runs it.
 func (o options) run(ctx context.Context) (int, error) {
 	if !o.forceVM && os.Geteuid() == 0 && hostHasIPVS(ctx) {
-		say("the host's own kernel has IPVS: running here")
-		return runOnHost(ctx, o)
+		self.Say("the host's own kernel has IPVS: running here")
+		ctx, cancel := o.limit(ctx)
+		defer cancel()
+		return program.Run(ctx, o.argv, nil)
 	}
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return 0, fmt.Errorf("this needs Linux on amd64, not %s on %s", runtime.GOOS, runtime.GOARCH)
@@ -123,7 +103,9 @@ func prepare(ctx context.Context) (m machine, err error) {
 	if err != nil {
 		return m, err
 	}
-	unlock, err := lockDir(ctx, dir)
+	unlock, err := self.Lock(ctx, program.Folder{
+		Path: dir, Name: "the cache", Lock: "the cache's lock", Use: "prepares",
+	})
 	if err != nil {
 		return m, err
 	}
@@ -143,78 +125,13 @@ func prepare(ctx context.Context) (m machine, err error) {
 
 // cacheDir is where the kernel and what is made of it live.
 func cacheDir() (string, error) {
-	base := os.Getenv("FAIRLEAD_CACHE")
-	if base == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("finding the cache folder: %w", err)
-		}
-		base = filepath.Join(user, "fairlead")
-	}
-	base, err := filepath.Abs(base)
+	base, err := program.CacheDir()
 	if err != nil {
-		return "", fmt.Errorf("finding the cache folder: %w", err)
+		return "", err
 	}
 	dir := filepath.Join(base, "vm")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("making the cache folder: %w", err)
 	}
 	return dir, nil
-}
-
-// runOnHost runs the command without any machine in between.
-func runOnHost(ctx context.Context, o options) (int, error) {
-	ctx, cancel := o.limit(ctx)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, o.argv[0], o.argv[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = dieWithParent()
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	err := cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case ctx.Err() != nil:
-		return 0, context.Cause(ctx)
-	case errors.As(err, &exit):
-		if s, ok := exit.Sys().(syscall.WaitStatus); ok && s.Signaled() {
-			return statusSignal + int(s.Signal()), nil
-		}
-		return exit.ExitCode(), nil
-	case err != nil:
-		return 0, fmt.Errorf("running the command: %w", err)
-	}
-	return 0, nil
-}
-
-// signalError is the cause of a context that a signal canceled.
-type signalError struct{ syscall.Signal }
-
-func (e signalError) Error() string { return "stopped by signal: " + e.Signal.String() }
-
-func isSignal(err error) bool {
-	var s signalError
-	return errors.As(err, &s)
-}
-
-// signalContext is canceled by the signals that end a program, SIGPIPE among them: a reader that
-// went away must not leave a machine behind.
-func signalContext() (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	termWithGoRun()
-	go func() {
-		select {
-		case s := <-signals:
-			cancel(signalError{s.(syscall.Signal)})
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(nil) }
-}
-
-// say tells the user what vm does, apart from the command's own output.
-func say(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "vm: "+format+"\n", args...)
 }

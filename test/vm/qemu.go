@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/fairlead-lb/fairlead/test/internal/program"
 )
 
 // machine is everything one boot needs.
@@ -55,7 +57,7 @@ func (m machine) start(ctx context.Context) (*guest, error) {
 	defer log.Close()
 	g.cmd = exec.CommandContext(ctx, m.tools.qemu, m.args(initrd, g.console)...)
 	g.cmd.Stdout, g.cmd.Stderr = log, log
-	g.cmd.SysProcAttr = dieWithParent()
+	g.cmd.SysProcAttr = program.DieWithParent()
 	for _, end := range []**os.File{&g.stdout, &g.stderr, &g.control} {
 		ours, theirs, err := socketPair()
 		if err != nil {
@@ -164,7 +166,7 @@ func (g *guest) diagnosis() string {
 		}
 		text := strings.TrimSpace(strings.ReplaceAll(string(data), "\r", ""))
 		if text != "" {
-			fmt.Fprintf(&b, "--- end of %s log:\n%s\n", log.title, lastLines(text, 40))
+			fmt.Fprintf(&b, "--- end of %s log:\n%s\n", log.title, program.LastLines(text, 40))
 		}
 	}
 	return b.String()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 )
 
 // errCutOff says that a stream ended without its end mark: the guest died.
@@ -47,10 +46,4 @@ func partialSuffix(data, mark []byte) int {
 		}
 	}
 	return 0
-}
-
-// lastLines returns the last n lines of text.
-func lastLines(text string, n int) string {
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
