@@ -109,7 +109,7 @@ func (t *Table) poll(k Key, now time.Time) error {
 	t.messages++
 	status, err := t.kernel.RealServers(k)
 	if err != nil {
-		return fmt.Errorf("read connections of %s: %w", k, err)
+		err = fmt.Errorf("read connections of %s: %w", k, err)
 	}
 	for addr := range t.realsOf(k).Prunes() {
 		key := realKey{k, addr}
@@ -117,14 +117,14 @@ func (t *Table) poll(k Key, now time.Time) error {
 		if !draining || d.over() {
 			continue
 		}
-		if s, there := status[addr]; !there || s.Idle() {
+		if s, there := status[addr]; err == nil && (!there || s.Idle()) {
 			t.drains[key] = drain{}
 			continue
 		}
 		d.poll = now.Add(laterPoll)
 		t.drains[key] = d
 	}
-	return nil
+	return err
 }
 
 // Prune deletes what is there, not desired and not draining. Real servers go before their virtual

@@ -289,8 +289,12 @@ func TestAPollThatFailsIsAnErrorAndTriedAgain(t *testing.T) {
 	if err := r.Expire(r.now); !errors.Is(err, syscall.ENOBUFS) || !strings.Contains(err.Error(), webKey.String()) {
 		t.Fatalf("got %v", err)
 	}
+	if next, any := r.NextDrain(); !any || next != r.now.Add(laterPoll) {
+		t.Errorf("next look at %v, %v; an unreadable server must not be asked again at once", next, any)
+	}
 	kernel.reals = nil
 	r.fake.SetConnections(webKey, second, 0)
+	r.now = r.now.Add(laterPoll)
 	r.mustSync()
 	r.wrote(secondGoes)
 }
