@@ -92,26 +92,40 @@ func (l *Linux) create() (netlink.Link, error) {
 
 // Bindings implements Kernel. Only host addresses (/32, /128) are VIPs, and of the routes only
 // those that carry RouteProtocol.
-func (l *Linux) Bindings() (map[Binding]netip.Addr, error) {
-	link := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: l.name, Index: l.index}}
-	addrs, err := l.handle.AddrList(link, netlink.FAMILY_ALL)
+func (l *Linux) Bindings() (bindings map[Binding]netip.Addr, err error) {
+	err = nlbatch.Whole(func() error {
+		bindings = make(map[Binding]netip.Addr)
+		return errors.Join(l.readAddrs(bindings), l.readRoutes(bindings))
+	})
 	if err != nil {
 		return nil, err
 	}
-	bindings := make(map[Binding]netip.Addr, len(addrs))
+	return bindings, nil
+}
+
+func (l *Linux) readAddrs(into map[Binding]netip.Addr) error {
+	link := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: l.name, Index: l.index}}
+	addrs, err := l.handle.AddrList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return interrupted(err)
+	}
 	for _, a := range addrs {
 		addr, ok := netip.AddrFromSlice(a.IP)
 		ones, bits := a.Mask.Size()
 		if addr = addr.Unmap(); ok && ones == bits && !addr.IsLinkLocalUnicast() {
-			bindings[Binding{Addr: addr}] = netip.Addr{}
+			into[Binding{Addr: addr}] = netip.Addr{}
 		}
 	}
+	return nil
+}
+
+func (l *Linux) readRoutes(into map[Binding]netip.Addr) error {
 	filter := &netlink.Route{LinkIndex: l.index, Table: tableLocal, Protocol: RouteProtocol}
 	const by = netlink.RT_FILTER_OIF | netlink.RT_FILTER_TABLE | netlink.RT_FILTER_PROTOCOL
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		routes, err := l.handle.RouteListFiltered(family, filter, by)
 		if err != nil {
-			return nil, err
+			return interrupted(err)
 		}
 		for _, r := range routes {
 			if r.Dst == nil {
@@ -119,11 +133,20 @@ func (l *Linux) Bindings() (map[Binding]netip.Addr, error) {
 			}
 			if addr, ok := netip.AddrFromSlice(r.Dst.IP); ok {
 				source, _ := netip.AddrFromSlice(r.Src)
-				bindings[Binding{Addr: addr.Unmap(), Route: true}] = source.Unmap()
+				into[Binding{Addr: addr.Unmap(), Route: true}] = source.Unmap()
 			}
 		}
 	}
-	return bindings, nil
+	return nil
+}
+
+// interrupted translates vishvananda/netlink's word for a dump under which the table changed, and
+// which may lack what was there.
+func interrupted(err error) error {
+	if errors.Is(err, netlink.ErrDumpInterrupted) {
+		return nlbatch.ErrInterrupted
+	}
+	return err
 }
 
 // Apply implements Kernel.

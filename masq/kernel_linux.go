@@ -136,7 +136,9 @@ func (l *Linux) Entries() (map[Entry]struct{}, error) {
 	entries := make(map[Entry]struct{})
 	for _, f := range l.Families() {
 		for _, set := range Sets() {
-			err := l.list(set, f, func(e Entry) { entries[e] = struct{}{} })
+			err := nlbatch.Whole(func() error {
+				return l.list(set, f, func(e Entry) { entries[e] = struct{}{} })
+			})
 			if err != nil && !errors.Is(err, syscall.ENOENT) {
 				return nil, fmt.Errorf("list ipset %s: %w", set.Name(f), setError(err))
 			}

@@ -94,7 +94,7 @@ func (c *Conn) Do(b *Batch) []error {
 
 // Dump sends the only request of the batch as a dump and calls visit with the payload of each
 // message of the answer, behind the netlink header. The payload is valid during the call only. A
-// dump that the kernel marks as interrupted is an error: it may lack what was there all the time.
+// dump that the kernel marks as interrupted is ErrInterrupted: see Whole.
 func (c *Conn) Dump(b *Batch, visit func(payload []byte)) error {
 	c.seq++
 	c.sent++
@@ -136,7 +136,7 @@ func (c *Conn) Dump(b *Batch, visit func(payload []byte)) error {
 		}
 	}
 	if interrupted {
-		return errors.New("the kernel's table changed during the dump")
+		return ErrInterrupted
 	}
 	return nil
 }
