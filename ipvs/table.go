@@ -23,7 +23,8 @@ type Table struct {
 
 	unread []Key // virtual servers whose real servers the current audit has not read yet
 
-	drainTimeout time.Duration // 0: until the connections end
+	drainTimeout time.Duration         // 0: until the connections end
+	timeouts     map[Key]time.Duration // of virtual servers with another drain timeout
 	drains       map[realKey]drain
 
 	messages uint64
@@ -39,6 +40,7 @@ func NewTable(kernel Kernel, drainTimeout time.Duration) *Table {
 		dirty:        make(map[Key]struct{}),
 		at:           make(map[netip.Addr][]Key),
 		drainTimeout: drainTimeout,
+		timeouts:     make(map[Key]time.Duration),
 		drains:       make(map[realKey]drain),
 	}
 }
@@ -194,6 +196,7 @@ func (t *Table) touch(k Key) {
 	if !wanted && !there && table.Empty() {
 		delete(t.reals, k)
 		delete(t.dirty, k)
+		delete(t.timeouts, k)
 		return
 	}
 	if wanted != there || desired != actual || table.Pending() > 0 {
