@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/fwmark"
 )
 
 // Protocol is a transport protocol by its IANA number.
@@ -68,7 +70,7 @@ func (k Key) Compare(o Key) int {
 // connected reports whether connections have an end that is worth waiting for.
 func (k Key) connected() bool {
 	if k.Mark != 0 {
-		return !Datagram(k.Mark)
+		return !fwmark.Datagram(k.Mark)
 	}
 	return k.Protocol != UDP
 }

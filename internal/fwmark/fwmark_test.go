@@ -1,29 +1,29 @@
-package ipvs
+package fwmark
 
 import "testing"
 
 func TestMarksAreNumberedWithinTheirBits(t *testing.T) {
 	for _, test := range []struct {
-		marks    Marks
+		marks    Range
 		n        int
 		datagram bool
 		want     uint32
 	}{
-		{Marks{0xfa000000, 0x00ff3fff}, 0, false, 0xfa000000},
-		{Marks{0xfa000000, 0x00ff3fff}, 0, true, 0xfa000001},
-		{Marks{0xfa000000, 0x00ff3fff}, 1, false, 0xfa000002},
-		{Marks{0xfa000000, 0x00ff3fff}, 1, true, 0xfa000003},
-		{Marks{0xfa000000, 0x00ff3fff}, 0x1fff, false, 0xfa003ffe},
-		{Marks{0xfa000000, 0x00ff3fff}, 0x2000, true, 0xfa010001}, // the masquerade bits are left out
-		{Marks{0xfa000000, 0x00ff3fff}, 0x1fffff, false, 0xfaff3ffe},
-		{Marks{0x10000000, 0x00000f01}, 0xf, true, 0x10000f01},
+		{Range{0xfa000000, 0x00ff3fff}, 0, false, 0xfa000000},
+		{Range{0xfa000000, 0x00ff3fff}, 0, true, 0xfa000001},
+		{Range{0xfa000000, 0x00ff3fff}, 1, false, 0xfa000002},
+		{Range{0xfa000000, 0x00ff3fff}, 1, true, 0xfa000003},
+		{Range{0xfa000000, 0x00ff3fff}, 0x1fff, false, 0xfa003ffe},
+		{Range{0xfa000000, 0x00ff3fff}, 0x2000, true, 0xfa010001}, // the masquerade bits are left out
+		{Range{0xfa000000, 0x00ff3fff}, 0x1fffff, false, 0xfaff3ffe},
+		{Range{0x10000000, 0x00000f01}, 0xf, true, 0x10000f01},
 	} {
 		got := test.marks.Nth(test.n, test.datagram)
 		if got != test.want || Datagram(got) != test.datagram || !test.marks.Contains(got) {
 			t.Errorf("%#x: number %d is %#x, want %#x", test.marks, test.n, got, test.want)
 		}
 	}
-	m := Marks{0xfa000000, 0x00ff3fff}
+	m := Range{0xfa000000, 0x00ff3fff}
 	if m.Len() != 1<<21 {
 		t.Errorf("%d marks", m.Len())
 	}
