@@ -65,14 +65,14 @@ func (t *Table) newDrain(k Key, now time.Time) drain {
 }
 
 // SetDrainTimeout makes the drains of this virtual server that begin from now on last at most as
-// long, 0 meaning until their connections end. It holds as long as the virtual server is desired or
-// there.
-func (t *Table) SetDrainTimeout(k Key, timeout time.Duration) {
-	if timeout == t.drainTimeout {
+// long, 0 meaning until their connections end, and nil as long as those of every other. It holds as
+// long as the virtual server is desired or there.
+func (t *Table) SetDrainTimeout(k Key, timeout *time.Duration) {
+	if timeout == nil {
 		delete(t.timeouts, k)
 		return
 	}
-	t.timeouts[k] = timeout
+	t.timeouts[k] = *timeout
 }
 
 // Holds reports that the virtual server must stay reachable: it is desired, or connections to it

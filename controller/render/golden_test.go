@@ -170,7 +170,7 @@ func (in *input) render(arrange func([]*discoveryv1.EndpointSlice)) string {
 	for _, name := range slices.Sorted(maps.Keys(in.services)) {
 		list := in.slices[name]
 		arrange(list)
-		fmt.Fprintf(&out, "# %s\n%s\n", name, format(render.Service(in.services[name], list, in.options)))
+		fmt.Fprintf(&out, "# %s\n%s\n", name, format(render.Service(in.services[name], list, in.options, render.Settings{})))
 	}
 	return out.String()
 }
