@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/netip"
 	"os"
 	"strings"
 
@@ -16,6 +14,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/controller/source"
+	"github.com/fairlead-lb/fairlead/internal/hostaddr"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 )
@@ -135,7 +134,7 @@ func controllerOptions(cfg Config, nodeName string) (controller.Options, error) 
 	if err != nil {
 		return controller.Options{}, err
 	}
-	hostIPs, err := hostAddresses(cfg.DummyInterface.Name)
+	hostIPs, err := hostaddr.List(cfg.DummyInterface.Name) // for want of a Node object
 	if err != nil {
 		return controller.Options{}, err
 	}
@@ -165,30 +164,4 @@ func masqOptions(cfg Config) masq.Options {
 		o.Pods.InterfacePrefix = cfg.DetectLocal.InterfaceNamePrefix
 	}
 	return o
-}
-
-// hostAddresses returns the host's own global addresses in the order of its devices, for want of a
-// Node object. The device that holds the VIPs does not count.
-func hostAddresses(except string) ([]netip.Addr, error) {
-	devices, err := net.Interfaces()
-	if err != nil {
-		return nil, fmt.Errorf("list the host's devices: %w", err)
-	}
-	var found []netip.Addr
-	for _, device := range devices {
-		if device.Name == except || device.Flags&net.FlagLoopback != 0 || device.Flags&net.FlagUp == 0 {
-			continue
-		}
-		addrs, err := device.Addrs()
-		if err != nil {
-			return nil, fmt.Errorf("list the addresses of %s: %w", device.Name, err)
-		}
-		for _, a := range addrs {
-			prefix, err := netip.ParsePrefix(a.String())
-			if addr := prefix.Addr().Unmap(); err == nil && addr.IsGlobalUnicast() {
-				found = append(found, addr)
-			}
-		}
-	}
-	return found, nil
 }
