@@ -39,7 +39,7 @@ func (m *marks) get(owner markOwner, remembered func(yield func(uint32) bool)) (
 	datagram := owner.protocol == ipvs.UDP
 	for mark := range remembered {
 		_, taken := m.used[mark]
-		if !taken && m.numbers.Contains(mark) && mark != m.numbers.Drop() && fwmark.Datagram(mark) == datagram {
+		if !taken && m.numbers.Contains(mark) && mark != m.numbers.Drop() && m.numbers.Datagram(mark) == datagram {
 			return m.take(owner, mark), true
 		}
 	}

@@ -36,7 +36,7 @@ type drain struct {
 func (t *Table) Drain(now time.Time) error {
 	var ops []Op
 	for k := range t.dirty {
-		if !k.connected() {
+		if !t.connected(k) {
 			continue
 		}
 		for addr, actual := range t.realsOf(k).Prunes() {
@@ -50,6 +50,14 @@ func (t *Table) Drain(now time.Time) error {
 		}
 	}
 	return t.apply(ops)
+}
+
+// connected reports whether connections have an end that is worth waiting for.
+func (t *Table) connected(k Key) bool {
+	if k.Mark != 0 {
+		return !t.marks.Datagram(k.Mark)
+	}
+	return k.Protocol != UDP
 }
 
 func (t *Table) newDrain(k Key, now time.Time) drain {
