@@ -34,7 +34,7 @@ func parseAnswer(line string) (Answer, error) {
 	return a, errors.Join(errClient, errLocal)
 }
 
-// Ask sends one request over a new connection ("tcp") or from a new socket ("udp"). It never tries again: a test that
+// Ask sends one request over a new connection ("tcp", "sctp") or from a new socket ("udp"). It never tries again: a test that
 // counts must count every attempt.
 func Ask(ctx context.Context, n *Namespace, network, addr string) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
