@@ -73,7 +73,7 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 		dirty:   newDirty(),
 		node:    nodeOf(nil, o.HostIPs),
 		stale:   true,
-		Health:  newHealth(2 * o.SyncPeriod),
+		Health:  newHealth(2*o.SyncPeriod, k.Masq.Families()),
 		Metrics: newMetrics(),
 	}
 	c.render = render.Options{Scheduler: o.Scheduler, Flags: o.Flags, NodeName: o.NodeName, Excluded: o.Excluded}

@@ -1,28 +1,48 @@
 package controller
 
 import (
-	"encoding/json"
-	"net/http"
 	"sync"
 	"time"
+
+	"github.com/fairlead-lb/fairlead/masq"
 )
 
 // Health says whether the kernel keeps up with the cluster. It is safe for concurrent use.
 //
 // Unhealthy means that a change has waited longer than twice the sync period, or that the kernel
 // could not be read for as long. A Service that the kernel refuses is an error in the log and the
-// metrics but no reason to take the whole node out of service.
+// metrics but no reason to take the whole node out of service. Whether the node is eligible for
+// traffic of load balancers is another question, which only Healthz asks, too.
 type Health struct {
-	limit time.Duration
-	since func() (time.Time, bool) // when the oldest waiting change came in
+	limit    time.Duration
+	families []masq.Family
+	since    func() (time.Time, bool) // when the oldest waiting change came in
 
 	mu      sync.Mutex
+	leaving bool      // the node is about to go
 	working time.Time // when the oldest change that a round has taken came in; zero: none
 	updated time.Time // when the last round ended
 	blind   time.Time // since when the kernel cannot be read; zero: it can
 }
 
-func newHealth(limit time.Duration) *Health { return &Health{limit: limit} }
+func newHealth(limit time.Duration, families []masq.Family) *Health {
+	return &Health{limit: limit, families: families}
+}
+
+// SetNodeEligible says whether load balancers should send traffic to this node. Until it is called,
+// they should.
+func (h *Health) SetNodeEligible(eligible bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.leaving = !eligible
+}
+
+// nodeEligible returns what was last set.
+func (h *Health) nodeEligible() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.leaving
+}
 
 func (h *Health) started(since time.Time, any bool) {
 	h.mu.Lock()
@@ -58,17 +78,8 @@ func (h *Health) Check(now time.Time) (updated time.Time, healthy bool) {
 	return h.updated, !h.updated.IsZero()
 }
 
-// ServeHTTP answers in JSON, in kube-proxy's words, with status 200 or 503.
-func (h *Health) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	now := time.Now()
-	updated, healthy := h.Check(now)
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if !healthy {
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	// The client may have gone; nobody is left to tell.
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"lastUpdated": updated.UTC(), "currentTime": now.UTC(), "healthy": healthy,
-	})
+// Healthy reports whether all is well now, the node's eligibility aside.
+func (h *Health) Healthy() bool {
+	_, healthy := h.Check(time.Now())
+	return healthy
 }

@@ -3,23 +3,34 @@ package controller
 import (
 	"net/netip"
 	"reflect"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
 // node is what is known about this node: one value, never changed, replaced as a whole.
 type node struct {
-	zone     string
-	ips      []netip.Addr // InternalIPs, then ExternalIPs; without a Node object, the host's
-	podCIDRs []netip.Prefix
+	zone       string
+	ips        []netip.Addr // InternalIPs, then ExternalIPs; without a Node object, the host's
+	podCIDRs   []netip.Prefix
+	registered bool // there is a Node object, or there has been one
+	eligible   bool // load balancers should send traffic here: the node is not about to go
 }
 
-// nodeOf reads a Node object. Without one, the host's own addresses serve.
+// toBeDeleted is the key of the taint by which the cluster autoscaler announces that it will delete
+// a node (cluster-autoscaler/utils/taints).
+const toBeDeleted = "ToBeDeletedByClusterAutoscaler"
+
+// nodeOf reads a Node object. Without one, the host's own addresses serve, and so does the node.
 func nodeOf(object *corev1.Node, hostIPs []netip.Addr) node {
 	if object == nil {
-		return node{ips: hostIPs}
+		return node{ips: hostIPs, eligible: true}
 	}
-	n := node{zone: object.Labels[corev1.LabelTopologyZone]}
+	n := node{
+		zone: object.Labels[corev1.LabelTopologyZone], registered: true,
+		eligible: object.DeletionTimestamp.IsZero() && !slices.ContainsFunc(object.Spec.Taints,
+			func(t corev1.Taint) bool { return t.Key == toBeDeleted }),
+	}
 	for _, kind := range []corev1.NodeAddressType{corev1.NodeInternalIP, corev1.NodeExternalIP} {
 		for _, a := range object.Status.Addresses {
 			if ip, err := netip.ParseAddr(a.Address); err == nil && a.Type == kind {
@@ -34,6 +45,15 @@ func nodeOf(object *corev1.Node, hostIPs []netip.Addr) node {
 		if cidr, err := netip.ParsePrefix(text); err == nil {
 			n.podCIDRs = append(n.podCIDRs, cidr.Masked())
 		}
+	}
+	return n
+}
+
+// after is what is known about the node when this is what was known before. A Node object that is no
+// longer there was deleted: unlike one that never was, it takes the node out of service.
+func (n node) after(before node) node {
+	if before.registered && !n.registered {
+		n.registered, n.eligible = true, false
 	}
 	return n
 }

@@ -2,12 +2,10 @@ package controller
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -76,7 +74,7 @@ func TestRunFollowsADirectoryAndLeavesTheKernelAsItIs(t *testing.T) {
 	c := New(src, Kernel{IPVS: kernel, Dummyif: dummyif.NewFake(), Masq: masq.NewFake()}, Options{
 		NodeName: nodeName, Scheduler: "rr", SyncPeriod: time.Minute, Masq: masq.Options{MasqueradeBit: 14},
 	}, slog.New(slog.NewTextHandler(io.Discard, nil)))
-	if code, _ := getHealth(c.Health); code != http.StatusServiceUnavailable {
+	if code, _ := getHealth(c.Health.Healthz()); code != http.StatusServiceUnavailable {
 		t.Errorf("healthy before the first round: %d", code)
 	}
 	ended := make(chan error, 1)
@@ -84,7 +82,7 @@ func TestRunFollowsADirectoryAndLeavesTheKernelAsItIs(t *testing.T) {
 	eventually(t, func() bool { return strings.Contains(kernel.Dump(), "-r 10.1.0.1:8080 -m -w 1") }, kernel.Dump)
 	write(manifest("10.1.0.2"))
 	eventually(t, func() bool { return strings.Contains(kernel.Dump(), "-r 10.1.0.2:8080 -m -w 1") }, kernel.Dump)
-	if code, body := getHealth(c.Health); code != http.StatusOK || body["healthy"] != true {
+	if code, body := getHealth(c.Health.Healthz()); code != http.StatusOK || body["healthy"] != true {
 		t.Errorf("health: %d %v", code, body)
 	}
 	held := kernel.Dump()
@@ -120,37 +118,6 @@ func eventually(t *testing.T, check func() bool, state func() string) {
 		}
 	}
 	t.Fatalf("it does not come; now:\n%s", state())
-}
-
-func getHealth(h http.Handler) (code int, body map[string]any) {
-	recorder := httptest.NewRecorder()
-	h.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/healthz", nil))
-	_ = json.Unmarshal(recorder.Body.Bytes(), &body)
-	return recorder.Code, body
-}
-
-func TestHealthTellsOfChangesThatWaitTooLong(t *testing.T) {
-	start := time.Unix(1_700_000_000, 0)
-	waiting, any := start, false
-	h := newHealth(time.Minute)
-	h.since = func() (time.Time, bool) { return waiting, any }
-	check := func(after time.Duration, want bool, when string) {
-		t.Helper()
-		if _, got := h.Check(start.Add(after)); got != want {
-			t.Errorf("%s: healthy is %v", when, got)
-		}
-	}
-	check(0, false, "before the first round")
-	h.finished(start)
-	check(time.Hour, true, "an hour without changes")
-	any = true
-	check(59*time.Second, true, "a change waits for 59 s")
-	check(61*time.Second, false, "a change waits for 61 s")
-	h.started(waiting, true)
-	any = false
-	check(61*time.Second, false, "a round works on it for 61 s")
-	h.finished(start)
-	check(61*time.Second, true, "the round has ended")
 }
 
 func TestUnreadableKernelEndsAStartAndTurnsARunningDaemonUnhealthy(t *testing.T) {

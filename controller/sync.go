@@ -204,12 +204,13 @@ func (c *Controller) excluded(addr netip.Addr) bool {
 
 // followNode takes over changed node facts.
 func (c *Controller) followNode() {
-	now := nodeOf(c.objects.node(), c.options.HostIPs)
+	now := nodeOf(c.objects.node(), c.options.HostIPs).after(c.node)
 	if c.node.equal(now) {
 		return
 	}
 	c.node = now
-	c.log.Info("node facts", "ips", now.ips, "zone", now.zone, "podCIDRs", now.podCIDRs)
+	c.Health.SetNodeEligible(now.eligible)
+	c.log.Info("node facts", "ips", now.ips, "zone", now.zone, "podCIDRs", now.podCIDRs, "eligible", now.eligible)
 	c.claims.rebind()
 	if c.options.NodeCIDR {
 		c.options.Masq.Pods.CIDRs = now.podCIDRs

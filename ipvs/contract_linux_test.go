@@ -30,7 +30,7 @@ func openKernel(t testing.TB) subject {
 func TestWhatOthersMakeIsReadAsItIs(t *testing.T) {
 	k := openKernel(t)
 	for _, args := range []string{
-		"-A -f 7 -s rr", // by firewall mark: not a server of this table
+		"-A -f 7 -s rr",
 		"-A -t 10.96.0.10:80 -s rr",
 		"-a -t 10.96.0.10:80 -r 10.1.0.1:80 -g -w 3",
 		"-a -t 10.96.0.10:80 -r 10.1.0.2:80 -i -w 3",
@@ -39,7 +39,7 @@ func TestWhatOthersMakeIsReadAsItIs(t *testing.T) {
 		kerneltest.Run(t, "ipvsadm", strings.Fields(args)...)
 	}
 	servers, err := k.Servers()
-	if err != nil || len(servers) != 1 {
+	if _, ok := servers[MarkKey(7, false)]; err != nil || len(servers) != 2 || !ok {
 		t.Fatalf("got %v, %v", servers, err)
 	}
 	key := parse(t, "-D -t 10.96.0.10:80").Key

@@ -44,6 +44,39 @@ var contract = []struct{ name, script, dump string }{
 		 -a --sctp-service [fd00:10:96::a]:53 -r [fd00:1::3]:5353 -m -w 1`,
 	},
 	{
+		"a firewall mark has a virtual server in each family, of its own",
+		`-A -f 1342177282 -s rr
+		 -A -f 1342177282 -6 -s wrr -p 300
+		 -A -f 1342177282 -s rr # exists
+		 -A -f 2 -s sh -b sh-fallback
+		 -a -f 1342177282 -r 10.1.0.1:5353 -m -w 1
+		 -a -f 1342177282 -r 10.1.0.2:5354 -m -w 0
+		 -a -f 1342177282 -6 -r [fd00:1::1]:5353 -m -w 1
+		 -a -f 2 -r 10.1.0.1:5353 -m -w 7
+		 -E -f 2 -s rr -p 60
+		 -e -f 1342177282 -r 10.1.0.2:5354 -m -w 3
+		 -d -f 1342177282 -r 10.1.0.1:5353
+		 -D -f 2 -6 # missing
+		 -a -f 3 -r 10.1.0.1:5353 -m -w 7 # missing`,
+		`-A -f 2 -s rr -p 60
+		 -a -f 2 -r 10.1.0.1:5353 -m -w 7
+		 -A -f 1342177282 -s rr
+		 -a -f 1342177282 -r 10.1.0.2:5354 -m -w 3
+		 -A -f 1342177282 -6 -s wrr -p 300
+		 -a -f 1342177282 -6 -r [fd00:1::1]:5353 -m -w 1`,
+	},
+	{
+		"deleting by mark leaves what is by address",
+		`-A -f 2 -s rr
+		 -a -f 2 -r 10.1.0.1:5353 -m -w 1
+		 -A -t 10.96.0.10:80 -s rr
+		 -a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 1
+		 -D -f 2
+		 -d -f 2 -r 10.1.0.1:5353 # missing`,
+		`-A -t 10.96.0.10:80 -s rr
+		 -a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 1`,
+	},
+	{
 		"adding twice is refused and changes nothing",
 		`-A -t 10.96.0.10:80 -s rr
 		 -A -t 10.96.0.10:80 -s lc # exists

@@ -36,13 +36,13 @@ type drain struct {
 func (t *Table) Drain(now time.Time) error {
 	var ops []Op
 	for k := range t.dirty {
-		if !k.Protocol.connected() {
+		if !k.connected() {
 			continue
 		}
 		for addr, actual := range t.realsOf(k).Prunes() {
 			key := realKey{k, addr}
 			if _, draining := t.drains[key]; !draining {
-				t.drains[key] = t.newDrain(now)
+				t.drains[key] = t.newDrain(k, now)
 			}
 			if actual.Weight != 0 {
 				ops = append(ops, Op{Verb: EditReal, Key: k, Real: addr, Value: RealServer{}})
@@ -52,12 +52,27 @@ func (t *Table) Drain(now time.Time) error {
 	return t.apply(ops)
 }
 
-func (t *Table) newDrain(now time.Time) drain {
+func (t *Table) newDrain(k Key, now time.Time) drain {
 	d := drain{poll: now.Add(firstPoll)}
-	if t.drainTimeout > 0 {
-		d.deadline = now.Add(t.drainTimeout)
+	timeout, special := t.timeouts[k]
+	if !special {
+		timeout = t.drainTimeout
+	}
+	if timeout > 0 {
+		d.deadline = now.Add(timeout)
 	}
 	return d
+}
+
+// SetDrainTimeout makes the drains of this virtual server that begin from now on last at most as
+// long, 0 meaning until their connections end. It holds as long as the virtual server is desired or
+// there.
+func (t *Table) SetDrainTimeout(k Key, timeout time.Duration) {
+	if timeout == t.drainTimeout {
+		delete(t.timeouts, k)
+		return
+	}
+	t.timeouts[k] = timeout
 }
 
 // Holds reports that the virtual server must stay reachable: it is desired, or connections to it
@@ -127,11 +142,15 @@ func (t *Table) poll(k Key, now time.Time) error {
 	return err
 }
 
-// Prune deletes what is there, not desired and not draining. Real servers go before their virtual
-// server; one that still drains keeps its virtual server. Call Drain before it.
-func (t *Table) Prune() error {
+// Prune deletes what is there, not desired and not draining, of the virtual servers that due accepts.
+// Real servers go before their virtual server; one that still drains keeps its virtual server. Call
+// Drain before it.
+func (t *Table) Prune(due func(Key) bool) error {
 	var ops []Op
 	for k := range t.dirty {
+		if !due(k) {
+			continue
+		}
 		if !t.Holds(k) && t.Has(k) {
 			ops = append(ops, Op{Verb: DeleteServer, Key: k})
 			continue

@@ -23,6 +23,7 @@ const (
 	attrDest    = 2
 
 	svcFamily    = 1
+	svcMark      = 5
 	svcProtocol  = 2
 	svcAddr      = 3
 	svcPort      = 4
@@ -62,9 +63,13 @@ func encodeServer(b *nlbatch.Batch, op Op) {
 	addr := op.Key.Addr.Addr()
 	mark := b.Nest(attrService)
 	b.U16(svcFamily, familyOf(addr))
-	b.U16(svcProtocol, uint16(op.Key.Protocol))
-	b.Data(svcAddr, addressBytes(addr))
-	b.BE16(svcPort, op.Key.Addr.Port())
+	if op.Key.Mark != 0 {
+		b.U32(svcMark, op.Key.Mark)
+	} else {
+		b.U16(svcProtocol, uint16(op.Key.Protocol))
+		b.Data(svcAddr, addressBytes(addr))
+		b.BE16(svcPort, op.Key.Addr.Port())
+	}
 	if op.Verb == AddServer || op.Verb == EditServer {
 		encodeConfig(b, addr, op.Server)
 	}

@@ -110,6 +110,9 @@ func (s *fakeServer) apply(op Op) error {
 	return nil
 }
 
+// ProbeScheduler implements Kernel.
+func (f *Fake) ProbeScheduler(scheduler string) error { return f.knows(scheduler) }
+
 // Servers implements Kernel.
 func (f *Fake) Servers() (map[Key]VirtualServer, error) {
 	f.Messages++

@@ -10,12 +10,16 @@ import (
 // The text in this file is that of `ipvsadm -Sn`, so that a golden file, a plan and what an
 // operator sees on the node read the same.
 
-// option returns ipvsadm's option for a virtual server: -t, -u or --sctp-service.
+// option returns ipvsadm's option for a virtual server: -t, -u, --sctp-service or -f.
 func (k Key) option() string {
-	switch k.Protocol {
-	case TCP:
+	switch {
+	case k.Mark != 0 && k.Addr.Addr().Is6():
+		return fmt.Sprintf("-f %d -6", k.Mark)
+	case k.Mark != 0:
+		return fmt.Sprintf("-f %d", k.Mark)
+	case k.Protocol == TCP:
 		return "-t " + k.Addr.String()
-	case UDP:
+	case k.Protocol == UDP:
 		return "-u " + k.Addr.String()
 	}
 	return "--sctp-service " + k.Addr.String()

@@ -13,10 +13,13 @@ type Kernel interface {
 	// Apply carries out the operations in order, in as few sends as possible, each on its own: a
 	// failed one does not stop the next. The result is nil, or has one entry for each operation.
 	Apply(ops []Op) []error
-	// Servers reads every virtual server that is defined by address.
+	// Servers reads every virtual server.
 	Servers() (map[Key]VirtualServer, error)
 	// RealServers reads the real servers of one virtual server.
 	RealServers(Key) (map[netip.AddrPort]RealStatus, error)
+	// ProbeScheduler returns ErrNoScheduler when the kernel cannot provide the scheduler. It must be
+	// asked before a scheduler is used for the first time.
+	ProbeScheduler(scheduler string) error
 }
 
 // ErrNoScheduler says that the kernel does not know a scheduler.

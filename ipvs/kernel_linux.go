@@ -112,13 +112,19 @@ func (l *Linux) Servers() (map[Key]VirtualServer, error) {
 	}
 	servers := make(map[Key]VirtualServer, len(list))
 	for _, s := range list {
-		addr, ok := toAddr(s.Address)
-		if s.FWMark != 0 || !ok {
-			continue
+		if k, ok := toKey(s); ok {
+			servers[k] = toServer(s)
 		}
-		servers[Key{Addr: netip.AddrPortFrom(addr, s.Port), Protocol: Protocol(s.Protocol)}] = toServer(s)
 	}
 	return servers, nil
+}
+
+func toKey(s *moby.Service) (Key, bool) {
+	if s.FWMark != 0 {
+		return MarkKey(s.FWMark, s.AddressFamily == familyIPv6), true
+	}
+	addr, ok := toAddr(s.Address)
+	return Key{Addr: netip.AddrPortFrom(addr, s.Port), Protocol: Protocol(s.Protocol)}, ok
 }
 
 func toServer(s *moby.Service) VirtualServer {
@@ -137,6 +143,7 @@ func (l *Linux) RealServers(k Key) (map[netip.AddrPort]RealStatus, error) {
 		Protocol:      uint16(k.Protocol),
 		Address:       addr.AsSlice(),
 		Port:          k.Addr.Port(),
+		FWMark:        k.Mark,
 	})
 	if errors.Is(err, syscall.ESRCH) {
 		return nil, fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
@@ -196,8 +203,7 @@ func (l *Linux) SetTimeouts(want Timeouts) error {
 	return nil
 }
 
-// ProbeScheduler returns ErrNoScheduler when the kernel cannot provide the scheduler. Where the
-// module's name does not already answer, it asks the kernel with a virtual server for a firewall
+// ProbeScheduler implements Kernel. Where the module's name does not already answer, it asks the kernel with a virtual server for a firewall
 // mark that nothing sets, which lives for the time between two requests.
 //
 // It loads the module first. The kernel would load it by itself, but under the lock of its table,

@@ -63,7 +63,7 @@ func newWorld(t *testing.T) *world {
 	keys := func(addr string) *rapid.Generator[Key] {
 		return rapid.Custom(func(t *rapid.T) Key {
 			protocol := rapid.SampledFrom([]Protocol{TCP, UDP, SCTP}).Draw(t, "protocol")
-			return Key{netip.AddrPortFrom(netip.MustParseAddr(addr), uint16(rapid.IntRange(1, 2).Draw(t, "port"))), protocol}
+			return Key{Addr: netip.AddrPortFrom(netip.MustParseAddr(addr), uint16(rapid.IntRange(1, 2).Draw(t, "port"))), Protocol: protocol}
 		})
 	}
 	w := &world{

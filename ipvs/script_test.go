@@ -29,7 +29,11 @@ func parse(t testing.TB, line string) Op {
 		case verbs[word] != 0:
 			op.Verb = verbs[word]
 		case protocols[word] != 0:
-			op.Key = Key{netip.MustParseAddrPort(argument()), protocols[word]}
+			op.Key = Key{Addr: netip.MustParseAddrPort(argument()), Protocol: protocols[word]}
+		case word == "-f":
+			op.Key = MarkKey(uint32(number(t, argument())), false)
+		case word == "-6":
+			op.Key = MarkKey(op.Key.Mark, true)
 		case word == "-s":
 			op.Server.Scheduler = argument()
 		case word == "-p":
@@ -52,7 +56,7 @@ func parse(t testing.TB, line string) Op {
 
 func number(t testing.TB, word string) uint64 {
 	t.Helper()
-	n, err := strconv.ParseUint(word, 10, 16)
+	n, err := strconv.ParseUint(word, 10, 32)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"net/netip"
 	"slices"
 	"time"
@@ -23,7 +24,8 @@ type Table struct {
 
 	unread []Key // virtual servers whose real servers the current audit has not read yet
 
-	drainTimeout time.Duration // 0: until the connections end
+	drainTimeout time.Duration         // 0: until the connections end
+	timeouts     map[Key]time.Duration // of virtual servers with another drain timeout
 	drains       map[realKey]drain
 
 	messages uint64
@@ -39,24 +41,39 @@ func NewTable(kernel Kernel, drainTimeout time.Duration) *Table {
 		dirty:        make(map[Key]struct{}),
 		at:           make(map[netip.Addr][]Key),
 		drainTimeout: drainTimeout,
+		timeouts:     make(map[Key]time.Duration),
 		drains:       make(map[realKey]drain),
 	}
 }
 
-// Set makes the virtual server, with exactly these real servers, desired. Nothing is written.
-func (t *Table) Set(k Key, v VirtualServer, reals map[netip.AddrPort]RealServer) {
+// Set makes the virtual server, with exactly these real servers, desired. Nothing is written. It
+// reports whether clients may have to be told: a real server is gone, or the first one has come.
+func (t *Table) Set(k Key, v VirtualServer, reals map[netip.AddrPort]RealServer) (turned bool) {
 	t.servers.Set(k, v.drainSafe())
 	table := t.realsOf(k)
+	before := 0
 	for addr := range table.AllDesired() {
+		before++
 		if _, keep := reals[addr]; !keep {
 			table.Unset(addr)
+			turned = true
 		}
 	}
+	turned = turned || before == 0 && len(reals) > 0
 	for addr, real := range reals {
 		table.Set(addr, real)
 		delete(t.drains, realKey{k, addr})
 	}
 	t.touch(k)
+	return turned
+}
+
+// Reals returns the desired real servers of a virtual server.
+func (t *Table) Reals(k Key) iter.Seq2[netip.AddrPort, RealServer] {
+	if table := t.reals[k]; table != nil {
+		return table.AllDesired()
+	}
+	return func(func(netip.AddrPort, RealServer) bool) {}
 }
 
 // Unset makes the virtual server and all its real servers undesired. Nothing is written.
@@ -194,6 +211,7 @@ func (t *Table) touch(k Key) {
 	if !wanted && !there && table.Empty() {
 		delete(t.reals, k)
 		delete(t.dirty, k)
+		delete(t.timeouts, k)
 		return
 	}
 	if wanted != there || desired != actual || table.Pending() > 0 {

@@ -52,7 +52,7 @@ func (r *rig) want(text string) {
 
 // sync is what the controller does, without the other packages.
 func (r *rig) sync() error {
-	return errors.Join(r.Upsert(always), r.Drain(r.now), r.Expire(r.now), r.Prune())
+	return errors.Join(r.Upsert(always), r.Drain(r.now), r.Expire(r.now), r.Prune(always))
 }
 
 func (r *rig) mustSync() {
@@ -114,7 +114,7 @@ const webAndDNS = web + `
 	-A -u 10.96.0.10:53 -s rr
 	-a -u 10.96.0.10:53 -r 10.1.0.3:53 -m -w 1`
 
-var webKey = Key{netip.MustParseAddrPort("10.96.0.10:80"), TCP}
+var webKey = Key{Addr: netip.MustParseAddrPort("10.96.0.10:80"), Protocol: TCP}
 
 func TestOnlyTheDifferenceIsWritten(t *testing.T) {
 	for _, c := range []struct{ name, before, after, writes string }{

@@ -1,11 +1,14 @@
 package ipvs
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/fwmark"
 )
 
 // Protocol is a transport protocol by its IANA number.
@@ -31,24 +34,45 @@ func (p Protocol) String() string {
 	return fmt.Sprintf("protocol %d", uint8(p))
 }
 
-// connected reports whether connections have an end that is worth waiting for.
-func (p Protocol) connected() bool { return p != UDP }
-
-// Key names a virtual server: an address, a port and a protocol. The family is the address's.
+// Key names a virtual server: by an address, a port and a protocol, or by a firewall mark and a
+// family. The family is the address's.
 type Key struct {
-	Addr     netip.AddrPort
-	Protocol Protocol
+	Addr     netip.AddrPort // by mark: the unspecified address of the family, port 0
+	Protocol Protocol       // by mark: 0, it serves whatever carries the mark
+	Mark     uint32         // 0: by address
 }
 
-// String returns, for example, "tcp 172.30.15.111:8080".
-func (k Key) String() string { return k.Protocol.String() + " " + k.Addr.String() }
-
-// Compare orders keys by address, port and protocol.
-func (k Key) Compare(o Key) int {
-	if c := k.Addr.Compare(o.Addr); c != 0 {
-		return c
+// MarkKey names the virtual server of a firewall mark in a family.
+func MarkKey(mark uint32, ipv6 bool) Key {
+	addr := netip.IPv4Unspecified()
+	if ipv6 {
+		addr = netip.IPv6Unspecified()
 	}
-	return int(k.Protocol) - int(o.Protocol)
+	return Key{Addr: netip.AddrPortFrom(addr, 0), Mark: mark}
+}
+
+// String returns, for example, "tcp 172.30.15.111:8080" or "mark 0xfa000002 IPv6".
+func (k Key) String() string {
+	switch {
+	case k.Mark == 0:
+		return k.Protocol.String() + " " + k.Addr.String()
+	case k.Addr.Addr().Is6():
+		return fmt.Sprintf("mark %#x IPv6", k.Mark)
+	}
+	return fmt.Sprintf("mark %#x IPv4", k.Mark)
+}
+
+// Compare orders keys by mark, address, port and protocol.
+func (k Key) Compare(o Key) int {
+	return cmp.Or(cmp.Compare(k.Mark, o.Mark), k.Addr.Compare(o.Addr), int(k.Protocol)-int(o.Protocol))
+}
+
+// connected reports whether connections have an end that is worth waiting for.
+func (k Key) connected() bool {
+	if k.Mark != 0 {
+		return !fwmark.Datagram(k.Mark)
+	}
+	return k.Protocol != UDP
 }
 
 // Flags are the kernel's virtual server flags (IP_VS_SVC_F_*, include/uapi/linux/ip_vs.h).

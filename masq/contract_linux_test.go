@@ -38,11 +38,25 @@ func TestTheSetsAreWhatTheOperatorKnows(t *testing.T) {
 	ensureSets(t, k)
 	var got []string
 	for _, line := range lines(kerneltest.Run(t, "ipset", "save")) {
-		words := strings.Fields(line) // create NAME TYPE family F hashsize N maxelem N bucketsize N initval X
+		words := strings.Fields(line) // create NAME TYPE family F hashsize N maxelem N [skbinfo] bucketsize N initval X
 		i := slices.Index(words, "maxelem")
-		got = append(got, strings.Join(append(words[:5:5], words[i:i+2]...), " "))
+		shown := append(words[:5:5], words[i:i+2]...)
+		if slices.Contains(words, "skbinfo") {
+			shown = append(shown, "skbinfo")
+		}
+		got = append(got, strings.Join(shown, " "))
 	}
-	want := `create FAIRLEAD-SERVED hash:ip,port family inet maxelem 1048576
+	want := `create FAIRLEAD-ALLOWED hash:ip,port,net family inet maxelem 1048576
+		create FAIRLEAD-RESTRICTED hash:ip,port family inet maxelem 1048576
+		create FAIRLEAD-DROP hash:ip,port family inet maxelem 1048576
+		create FAIRLEAD-LOCAL hash:ip,port family inet maxelem 1048576 skbinfo
+		create FAIRLEAD-MASQ hash:ip,port family inet maxelem 1048576
+		create FAIRLEAD-6-ALLOWED hash:ip,port,net family inet6 maxelem 1048576
+		create FAIRLEAD-6-RESTRICTED hash:ip,port family inet6 maxelem 1048576
+		create FAIRLEAD-6-DROP hash:ip,port family inet6 maxelem 1048576
+		create FAIRLEAD-6-LOCAL hash:ip,port family inet6 maxelem 1048576 skbinfo
+		create FAIRLEAD-6-MASQ hash:ip,port family inet6 maxelem 1048576
+		create FAIRLEAD-SERVED hash:ip,port family inet maxelem 1048576
 		create FAIRLEAD-VIP hash:ip family inet maxelem 1048576
 		create FAIRLEAD-HAIRPIN hash:net,net family inet maxelem 1048576
 		create FAIRLEAD-6-SERVED hash:ip,port family inet6 maxelem 1048576
@@ -133,7 +147,7 @@ func rules(t testing.TB, f Family) string {
 	t.Helper()
 	tool := map[Family]string{IPv4: "iptables", IPv6: "ip6tables"}[f]
 	var out strings.Builder
-	for _, table := range []string{"nat", "filter"} {
+	for _, table := range []string{"mangle", "nat", "filter"} {
 		out.WriteString("*" + table + "\n")
 		for _, line := range lines(kerneltest.Run(t, tool, "-t", table, "-S")) {
 			if !strings.HasPrefix(line, "-P ") {
@@ -192,7 +206,7 @@ func TestRulesAreWrittenOnceAndRemoved(t *testing.T) {
 		}
 		remove(t, k)
 		for _, f := range k.Families() {
-			if left := rules(t, f); left != "*nat\n*filter\n" {
+			if left := rules(t, f); left != "*mangle\n*nat\n*filter\n" {
 				t.Errorf("%s: left behind:\n%s", f, left)
 			}
 		}
@@ -321,7 +335,7 @@ func TestAChainThatOthersLeadToIsEmptiedAndStays(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "IPv4: a rule of somebody else's leads to filter FAIRLEAD-INPUT") {
 			t.Errorf("got %v", err)
 		}
-		want := "*nat\n*filter\n-N FAIRLEAD-INPUT\n-A FORWARD -s 192.0.2.1/32 -j FAIRLEAD-INPUT\n"
+		want := "*mangle\n*nat\n*filter\n-N FAIRLEAD-INPUT\n-A FORWARD -s 192.0.2.1/32 -j FAIRLEAD-INPUT\n"
 		if diff := cmp.Diff(want, rules(t, IPv4)); diff != "" {
 			t.Errorf("left (-want +got):\n%s", diff)
 		}

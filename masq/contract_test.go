@@ -72,6 +72,50 @@ var contract = []struct{ name, script, dump string }{
 		 add FAIRLEAD-SERVED 10.96.0.10,tcp:80
 		 add FAIRLEAD-6-HAIRPIN fd00:1::1,fd00:1::1`,
 	},
+	{
+		"a frontend leads to one mark, and adding it again changes the mark",
+		`add FAIRLEAD-LOCAL 10.96.0.10,tcp:80 skbmark 0x50000002
+		 add FAIRLEAD-LOCAL 10.96.0.10,udp:80 skbmark 0x5ff0307f
+		 add FAIRLEAD-6-LOCAL fd00:10:96::a,sctp:80 skbmark 0x50000004
+		 add FAIRLEAD-LOCAL 10.96.0.11,tcp:80 skbmark 0x50000006
+		 add FAIRLEAD-LOCAL 10.96.0.10,tcp:80 skbmark 0x50000000
+		 add FAIRLEAD-6-LOCAL fd00:10:96::a,sctp:80 skbmark 0x1
+		 del FAIRLEAD-LOCAL 10.96.0.11,tcp:80`,
+		`add FAIRLEAD-LOCAL 10.96.0.10,tcp:80 skbmark 0x50000000
+		 add FAIRLEAD-LOCAL 10.96.0.10,udp:80 skbmark 0x5ff0307f
+		 add FAIRLEAD-6-LOCAL fd00:10:96::a,sctp:80 skbmark 0x1`,
+	},
+	{
+		"a restricted frontend has sources of every size but all",
+		`add FAIRLEAD-RESTRICTED 192.0.2.10,tcp:80
+		 add FAIRLEAD-6-RESTRICTED fd00:10:96::a,udp:80
+		 add FAIRLEAD-ALLOWED 192.0.2.10,tcp:80,198.51.100.7
+		 add FAIRLEAD-ALLOWED 192.0.2.10,tcp:80,10.0.0.0/8
+		 add FAIRLEAD-ALLOWED 192.0.2.10,tcp:80,128.0.0.0/1
+		 add FAIRLEAD-ALLOWED 192.0.2.10,sctp:80,10.0.0.0/8
+		 add FAIRLEAD-6-ALLOWED fd00:10:96::a,udp:80,fd00:1::/64
+		 add FAIRLEAD-6-ALLOWED fd00:10:96::a,udp:80,fd00:2::7
+		 del FAIRLEAD-ALLOWED 192.0.2.10,tcp:80,10.0.0.0/9
+		 del FAIRLEAD-ALLOWED 192.0.2.10,sctp:80,10.0.0.0/8`,
+		`add FAIRLEAD-RESTRICTED 192.0.2.10,tcp:80
+		 add FAIRLEAD-6-RESTRICTED fd00:10:96::a,udp:80
+		 add FAIRLEAD-ALLOWED 192.0.2.10,tcp:80,10.0.0.0/8
+		 add FAIRLEAD-ALLOWED 192.0.2.10,tcp:80,128.0.0.0/1
+		 add FAIRLEAD-ALLOWED 192.0.2.10,tcp:80,198.51.100.7
+		 add FAIRLEAD-6-ALLOWED fd00:10:96::a,udp:80,fd00:1::/64
+		 add FAIRLEAD-6-ALLOWED fd00:10:96::a,udp:80,fd00:2::7`,
+	},
+	{
+		"the other sets of frontends",
+		`add FAIRLEAD-MASQ 192.0.2.10,tcp:80
+		 add FAIRLEAD-6-MASQ fd00:10:96::a,udp:80
+		 add FAIRLEAD-DROP 192.0.2.10,sctp:80
+		 add FAIRLEAD-6-DROP fd00:10:96::a,udp:80`,
+		`add FAIRLEAD-MASQ 192.0.2.10,tcp:80
+		 add FAIRLEAD-6-MASQ fd00:10:96::a,udp:80
+		 add FAIRLEAD-DROP 192.0.2.10,sctp:80
+		 add FAIRLEAD-6-DROP fd00:10:96::a,udp:80`,
+	},
 	{"an empty batch is nothing", ``, ``},
 }
 
@@ -127,7 +171,7 @@ func testContract(t *testing.T, open func(testing.TB) subject) {
 		ensureSets(t, k)
 		var ops []Op
 		for i := range 5000 {
-			ops = append(ops, Op{Entry: Entry{Served, netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), uint16(i), 6}})
+			ops = append(ops, Op{Entry: frontend(Served, netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), uint16(i), 6)})
 		}
 		if errs := k.Apply(ops); errs != nil {
 			t.Fatal(errs)
@@ -192,14 +236,25 @@ func script(t testing.TB, text string) (ops []Op) {
 				op.Entry.Set = set
 			}
 		}
-		if op.Entry.Set == Served {
-			protocol, port, _ := strings.Cut(rest, ":")
+		if op.Entry.Set != VIPs && op.Entry.Set != Hairpin {
+			frontend, source, restricts := strings.Cut(rest, ",")
+			protocol, port, _ := strings.Cut(frontend, ":")
 			op.Entry.Protocol = map[string]uint8{"tcp": 6, "udp": 17, "sctp": 132}[protocol]
 			n, err := strconv.ParseUint(port, 10, 16)
 			if err != nil {
 				t.Fatal(err)
 			}
 			op.Entry.Port = uint16(n)
+			if restricts {
+				op.Entry.Source = prefix(source)
+			}
+		}
+		if len(words) > 4 && words[3] == "skbmark" {
+			mark, err := strconv.ParseUint(words[4], 0, 32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			op.Mark = uint32(mark)
 		}
 		if op.String() != line {
 			t.Fatalf("%q reads as %q", line, op)
@@ -209,10 +264,18 @@ func script(t testing.TB, text string) (ops []Op) {
 	return ops
 }
 
+// prefix reads a CIDR as ipset prints it: a single address without its length.
+func prefix(text string) netip.Prefix {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(addr, addr.BitLen())
+	}
+	return netip.MustParsePrefix(text)
+}
+
 var lines = kerneltest.Lines
 
 func ExampleEntry_String() {
-	fmt.Println(Entry{Served, netip.MustParseAddr("172.30.15.111"), 8080, 6})
+	fmt.Println(frontend(Served, netip.MustParseAddr("172.30.15.111"), 8080, 6))
 	fmt.Println(Op{Delete: true, Entry: Entry{Set: VIPs, Addr: netip.MustParseAddr("fd00::1")}})
 	// Output:
 	// add FAIRLEAD-SERVED 172.30.15.111,tcp:8080

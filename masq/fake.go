@@ -10,7 +10,7 @@ import (
 
 // Fake is a Kernel in memory. It counts messages and fails on request.
 type Fake struct {
-	entries map[Entry]struct{}
+	entries map[Entry]uint32 // marks
 	sets    bool
 	rules   map[string][]string // by family, table and chain: comments
 
@@ -26,7 +26,7 @@ var _ Kernel = (*Fake)(nil)
 
 // NewFake returns a kernel without sets and rules.
 func NewFake() *Fake {
-	return &Fake{entries: make(map[Entry]struct{}), rules: make(map[string][]string)}
+	return &Fake{entries: make(map[Entry]uint32), rules: make(map[string][]string)}
 }
 
 // Families implements Kernel.
@@ -47,7 +47,7 @@ func (f *Fake) EnsureSets() (bool, error) {
 }
 
 // Entries implements Kernel.
-func (f *Fake) Entries() (map[Entry]struct{}, error) {
+func (f *Fake) Entries() (map[Entry]uint32, error) {
 	f.Messages++
 	return maps.Clone(f.entries), nil
 }
@@ -80,7 +80,7 @@ func (f *Fake) apply(op Op) error {
 	if op.Delete {
 		delete(f.entries, op.Entry)
 	} else {
-		f.entries[op.Entry] = struct{}{}
+		f.entries[op.Entry] = op.Mark
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func Dump(kernel Kernel) string {
 	}
 	var out strings.Builder
 	for _, e := range slices.SortedFunc(maps.Keys(entries), Entry.Compare) {
-		fmt.Fprintln(&out, e)
+		fmt.Fprintf(&out, "%s%s\n", e, markText(entries[e]))
 	}
 	return out.String()
 }

@@ -132,12 +132,12 @@ func (l *Linux) hasSet(set Set, f Family) (bool, error) {
 }
 
 // Entries implements Kernel.
-func (l *Linux) Entries() (map[Entry]struct{}, error) {
-	entries := make(map[Entry]struct{})
+func (l *Linux) Entries() (map[Entry]uint32, error) {
+	entries := make(map[Entry]uint32)
 	for _, f := range l.Families() {
 		for _, set := range Sets() {
 			err := nlbatch.Whole(func() error {
-				return l.list(set, f, func(e Entry) { entries[e] = struct{}{} })
+				return l.list(set, f, func(e Entry, mark uint32) { entries[e] = mark })
 			})
 			if err != nil && !errors.Is(err, syscall.ENOENT) {
 				return nil, fmt.Errorf("list ipset %s: %w", set.Name(f), setError(err))
@@ -147,7 +147,7 @@ func (l *Linux) Entries() (map[Entry]struct{}, error) {
 	return entries, nil
 }
 
-func (l *Linux) list(set Set, f Family, visit func(Entry)) error {
+func (l *Linux) list(set Set, f Family, visit func(Entry, uint32)) error {
 	l.batch.Reset()
 	begin(&l.batch, cmdList, set, f)
 	return l.conn.Dump(&l.batch, func(payload []byte) { decodeEntries(set, payload, visit) })

@@ -12,27 +12,44 @@ import (
 type Ruleset struct {
 	kernel   Kernel
 	options  Options
-	entries  delta.Table[Entry, struct{}]
+	entries  delta.Table[Entry, uint32] // value: the mark
+	marks    map[uint32]int             // how many actual entries lead to a mark
 	messages uint64
 	writes   uint64
 }
 
 // NewRuleset returns a ruleset with nothing desired but its rules.
 func NewRuleset(kernel Kernel, options Options) *Ruleset {
-	return &Ruleset{kernel: kernel, options: options}
+	return &Ruleset{kernel: kernel, options: options, marks: make(map[uint32]int)}
 }
 
 // SetOptions changes the rules from the next Resync on.
 func (r *Ruleset) SetOptions(o Options) { r.options = o }
 
 // Set makes the entry desired.
-func (r *Ruleset) Set(e Entry) { r.entries.Set(e, struct{}{}) }
+func (r *Ruleset) Set(e Entry) { r.entries.Set(e, 0) }
+
+// SetMark makes the entry of Local desired, with a mark.
+func (r *Ruleset) SetMark(e Entry, mark uint32) { r.entries.Set(e, mark) }
 
 // Unset makes the entry undesired.
 func (r *Ruleset) Unset(e Entry) { r.entries.Unset(e) }
 
 // Has reports whether the entry is in the kernel, to the best of the ruleset's knowledge.
 func (r *Ruleset) Has(e Entry) bool { _, ok := r.entries.Actual(e); return ok }
+
+// Mark returns the mark that the entry has in the kernel; 0: none, or no such entry.
+func (r *Ruleset) Mark(e Entry) uint32 { mark, _ := r.entries.Actual(e); return mark }
+
+// LeadsTo reports whether any entry in the kernel has the mark.
+func (r *Ruleset) LeadsTo(mark uint32) bool { return r.marks[mark] > 0 }
+
+// Settled reports whether the kernel has the entry just as it is desired, or not at all where it is not.
+func (r *Ruleset) Settled(e Entry) bool {
+	actual, there := r.entries.Actual(e)
+	desired, wanted := r.entries.Desired(e)
+	return there == wanted && actual == desired
+}
 
 // Chains returns every rule, by family.
 func (r *Ruleset) Chains() map[Family][]Chain {
@@ -65,13 +82,27 @@ func (r *Ruleset) ResyncSets() (drift int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the sets: %w", err)
 	}
-	for e := range r.entries.AllActual() {
-		if _, seen := dump[e]; !seen {
+	for e, mark := range r.entries.AllActual() {
+		if now, seen := dump[e]; !seen || now != mark {
 			drift++
 		}
 	}
 	r.entries.ReplaceActual(dump)
+	clear(r.marks)
+	for _, mark := range dump {
+		r.count(mark, 1)
+	}
 	return drift, nil
+}
+
+// count keeps the number of actual entries that lead to a mark.
+func (r *Ruleset) count(mark uint32, change int) {
+	if mark == 0 {
+		return
+	}
+	if r.marks[mark] += change; r.marks[mark] == 0 {
+		delete(r.marks, mark)
+	}
 }
 
 // ResyncRules makes sure of the constant rules. The sets must be there. It returns how many rules had
@@ -88,11 +119,13 @@ func (r *Ruleset) ResyncRules() (drift int, err error) {
 	return drift, errors.Join(errs...)
 }
 
-// Upsert adds what is pending.
-func (r *Ruleset) Upsert() error {
+// Upsert adds and changes what is pending, except the entries with a mark that ready refuses.
+func (r *Ruleset) Upsert(ready func(mark uint32) bool) error {
 	var ops []Op
-	for e := range r.entries.Upserts() {
-		ops = append(ops, Op{Entry: e})
+	for e, mark := range r.entries.Upserts() {
+		if mark == 0 || ready(mark) {
+			ops = append(ops, Op{Entry: e, Mark: mark})
+		}
 	}
 	return r.apply(ops)
 }
@@ -121,10 +154,12 @@ func (r *Ruleset) apply(ops []Op) error {
 			errs = append(errs, fmt.Errorf("ipset %s: %w", op, results[i]))
 			continue
 		}
+		r.count(r.Mark(op.Entry), -1)
 		if op.Delete {
 			r.entries.UnsetActual(op.Entry)
 		} else {
-			r.entries.SetActual(op.Entry, struct{}{})
+			r.entries.SetActual(op.Entry, op.Mark)
+			r.count(op.Mark, 1)
 		}
 	}
 	return errors.Join(errs...)

@@ -14,7 +14,7 @@ import (
 
 var (
 	vip    = Entry{Set: VIPs, Addr: netip.MustParseAddr("10.96.0.10")}
-	served = Entry{Served, netip.MustParseAddr("10.96.0.10"), 80, 6}
+	served = Entry{Set: Served, Addr: netip.MustParseAddr("10.96.0.10"), Port: 80, Protocol: 6}
 	pod    = Entry{Set: Hairpin, Addr: netip.MustParseAddr("fd00:1::1")}
 )
 
@@ -23,6 +23,8 @@ const vipServedPod = `add FAIRLEAD-VIP 10.96.0.10
 	add FAIRLEAD-6-HAIRPIN fd00:1::1,fd00:1::1`
 
 func nothing(Entry) bool { return false }
+
+func anyMark(uint32) bool { return true }
 
 // newRuleset returns a ruleset, and its kernel, that holds the entries.
 func newRuleset(t testing.TB, entries ...Entry) (*Ruleset, *Fake) {
@@ -45,7 +47,7 @@ type failer interface {
 func converge(t failer, r *Ruleset) (drift int) {
 	t.Helper()
 	drift, err := r.Resync()
-	if err := errors.Join(err, r.Upsert(), r.Prune(nothing)); err != nil {
+	if err := errors.Join(err, r.Upsert(anyMark), r.Prune(nothing)); err != nil {
 		t.Fatal(err)
 	}
 	return drift
@@ -87,11 +89,11 @@ func TestMessagesAreCountedOneByOne(t *testing.T) {
 	r.Set(vip)
 	r.Set(served)
 	check("set is memory only", 2, 0)
-	if err := r.Upsert(); err != nil {
+	if err := r.Upsert(anyMark); err != nil {
 		t.Fatal(err)
 	}
 	check("two adds", 4, 2)
-	if err := errors.Join(r.Upsert(), r.Prune(nothing)); err != nil {
+	if err := errors.Join(r.Upsert(anyMark), r.Prune(nothing)); err != nil {
 		t.Fatal(err)
 	}
 	check("nothing to do", 4, 2)
@@ -165,7 +167,7 @@ func TestTheNumberOfRulesIsConstant(t *testing.T) {
 	for _, n := range []int{0, 10, 10_000} {
 		r, fake := newRuleset(t)
 		for i := range n {
-			r.Set(Entry{Served, netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), 80, 6})
+			r.Set(frontend(Served, netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), 80, 6))
 		}
 		converge(t, r)
 		if got := fake.RuleCount(); got != want {
@@ -207,7 +209,7 @@ func TestAFailureStopsNothingElseAndIsMadeUpFor(t *testing.T) {
 			}
 			return nil
 		}
-		err := errors.Join(r.Upsert(), r.Prune(nothing))
+		err := errors.Join(r.Upsert(anyMark), r.Prune(nothing))
 		if !errors.Is(err, syscall.ENOMEM) || err.Error() != fmt.Sprintf("ipset %s: cannot allocate memory", failed) {
 			t.Fatalf("operation %d: %v", failing, err)
 		}
@@ -215,7 +217,7 @@ func TestAFailureStopsNothingElseAndIsMadeUpFor(t *testing.T) {
 			t.Errorf("operation %d: %d were tried, %d pending", failing, n, r.Pending())
 		}
 		fake.Fail = nil
-		if err := errors.Join(r.Upsert(), r.Prune(nothing)); err != nil {
+		if err := errors.Join(r.Upsert(anyMark), r.Prune(nothing)); err != nil {
 			t.Fatal(err)
 		}
 		holds(t, fake, "add FAIRLEAD-6-VIP fd00:1::1\nadd FAIRLEAD-6-HAIRPIN fd00:1::1,fd00:1::1")
@@ -235,7 +237,7 @@ func (b *broken) EnsureSets() (bool, error) {
 	return b.Fake.EnsureSets()
 }
 
-func (b *broken) Entries() (map[Entry]struct{}, error) {
+func (b *broken) Entries() (map[Entry]uint32, error) {
 	if b.entries != nil {
 		return nil, b.entries
 	}
@@ -276,21 +278,33 @@ func TestWhatCannotBeReadIsNotTakenForGone(t *testing.T) {
 func TestTheRulesetConverges(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		r, fake := newRuleset(t)
-		desired := map[Entry]bool{}
+		desired := map[Entry]uint32{}
 		entry := rapid.Custom(func(t *rapid.T) Entry {
 			e := Entry{Set: rapid.SampledFrom(Sets()).Draw(t, "set"), Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(0, 2).Draw(t, "addr"))})}
-			if e.Set == Served {
+			if e.Set != VIPs && e.Set != Hairpin {
 				e.Port, e.Protocol = uint16(rapid.IntRange(1, 2).Draw(t, "port")), rapid.SampledFrom([]uint8{6, 17, 132}).Draw(t, "protocol")
+			}
+			if e.Set == Allowed {
+				e.Source = netip.PrefixFrom(netip.AddrFrom4([4]byte{10}), rapid.IntRange(8, 10).Draw(t, "bits"))
 			}
 			return e
 		})
+		mark := func(t *rapid.T, e Entry) uint32 {
+			if e.Set != Local {
+				return 0
+			}
+			return rapid.Uint32Range(1, 3).Draw(t, "mark")
+		}
 		rt.Repeat(map[string]func(*rapid.T){
-			"set":     func(t *rapid.T) { e := entry.Draw(t, "e"); r.Set(e); desired[e] = true },
-			"unset":   func(t *rapid.T) { e := entry.Draw(t, "e"); r.Unset(e); delete(desired, e) },
-			"outside": func(t *rapid.T) { fake.Apply([]Op{{rapid.Bool().Draw(t, "delete"), entry.Draw(t, "e")}}) },
+			"set":   func(t *rapid.T) { e := entry.Draw(t, "e"); desired[e] = mark(t, e); r.SetMark(e, desired[e]) },
+			"unset": func(t *rapid.T) { e := entry.Draw(t, "e"); r.Unset(e); delete(desired, e) },
+			"outside": func(t *rapid.T) {
+				e := entry.Draw(t, "e")
+				fake.Apply([]Op{{rapid.Bool().Draw(t, "delete"), e, mark(t, e)}})
+			},
 			"flush":   func(*rapid.T) { clear(fake.rules) },
 			"destroy": func(*rapid.T) { clear(fake.entries); fake.sets = false },
-			"sync":    func(*rapid.T) { _ = errors.Join(r.Upsert(), r.Prune(nothing)) },
+			"sync":    func(*rapid.T) { _ = errors.Join(r.Upsert(anyMark), r.Prune(nothing)) },
 			"resync": func(t *rapid.T) {
 				if _, err := r.Resync(); err != nil {
 					t.Fatal(err)
@@ -302,8 +316,15 @@ func TestTheRulesetConverges(t *testing.T) {
 		if _, err := want.EnsureSets(); err != nil {
 			rt.Fatal(err)
 		}
-		for e := range desired {
-			want.Apply([]Op{{Entry: e}})
+		marks := map[uint32]bool{}
+		for e, mark := range desired {
+			want.Apply([]Op{{Entry: e, Mark: mark}})
+			marks[mark] = true
+		}
+		for mark := range uint32(4) {
+			if got := r.LeadsTo(mark); got != (marks[mark] && mark != 0) {
+				rt.Fatalf("entries lead to mark %d: %v", mark, got)
+			}
 		}
 		if got := fake.Dump(); got != want.Dump() || fake.RuleCount() != numberOfRules(cidrs) {
 			rt.Fatalf("converged to %d rules and\n%s\nwant\n%s", fake.RuleCount(), got, want.Dump())

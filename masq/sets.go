@@ -31,15 +31,19 @@ const (
 	dataCIDR      = 3
 	dataPort      = 4
 	dataProto     = 7
+	dataFlags     = 8
 	dataLineNo    = 9
 	dataMaxElem   = 19
 	dataIP2       = 20
 	dataCIDR2     = 21
+	dataMark      = 27
 	addrIPv4      = 1
 	addrIPv6      = 2
 	familyIPv4    = 2
 	familyIPv6    = 10
-	revisionPorts = 1 // hash:ip,port knows SCTP from here on
+	revisionPorts = 1 // hash:ip,port and hash:ip,port,net know SCTP from here on
+	revisionMarks = 5 // hash:ip,port can hold a mark with each entry from here on
+	flagMarks     = 1 << 6
 )
 
 func begin(b *nlbatch.Batch, cmd uint16, set Set, f Family) {
@@ -51,14 +55,20 @@ func begin(b *nlbatch.Batch, cmd uint16, set Set, f Family) {
 func encodeCreate(b *nlbatch.Batch, set Set, f Family) {
 	begin(b, cmdCreate, set, f)
 	b.String(attrTypeName, set.Type())
-	revision := uint8(0)
-	if set == Served {
-		revision = revisionPorts
+	revision := uint8(revisionPorts)
+	switch set {
+	case VIPs, Hairpin:
+		revision = 0
+	case Local:
+		revision = revisionMarks
 	}
 	b.U8(attrRevision, revision)
 	b.U8(attrFamily, familyNumber(f))
 	mark := b.Nest(attrData)
 	b.NetU32(dataMaxElem, MaxEntries)
+	if set == Local {
+		b.NetU32(dataFlags, flagMarks)
+	}
 	b.Close(mark)
 }
 
@@ -73,13 +83,22 @@ func encodeOp(b *nlbatch.Batch, op Op) {
 	mark := b.Nest(attrData)
 	encodeAddr(b, dataIP, e.Addr)
 	switch e.Set {
-	case Served:
-		b.U8(dataProto, e.Protocol)
-		b.NetU16(dataPort, e.Port)
+	case VIPs:
 	case Hairpin:
 		b.U8(dataCIDR, uint8(e.Addr.BitLen()))
 		encodeAddr(b, dataIP2, e.Addr)
 		b.U8(dataCIDR2, uint8(e.Addr.BitLen()))
+	default:
+		b.U8(dataProto, e.Protocol)
+		b.NetU16(dataPort, e.Port)
+	}
+	if e.Source.IsValid() {
+		encodeAddr(b, dataIP2, e.Source.Addr())
+		b.U8(dataCIDR2, uint8(e.Source.Bits()))
+	}
+	if op.Mark != 0 && !op.Delete {
+		// The mark, and the bits of the packet's mark that it replaces: all. IPVS compares the whole.
+		b.NetData(dataMark, binary.BigEndian.AppendUint64(make([]byte, 0, 8), uint64(op.Mark)<<32|0xffffffff))
 	}
 	b.NetU32(dataLineNo, 0)
 	b.Close(mark)
@@ -107,8 +126,8 @@ func decodeHeader(payload []byte) (kind string, family uint8) {
 	return strings.TrimRight(string(nlbatch.Attribute(attrs, attrTypeName)), "\x00"), family
 }
 
-// decodeEntries calls visit with each entry in one message of a set's listing.
-func decodeEntries(set Set, payload []byte, visit func(Entry)) {
+// decodeEntries calls visit with each entry, and its mark, in one message of a set's listing.
+func decodeEntries(set Set, payload []byte, visit func(Entry, uint32)) {
 	if len(payload) < nfgenmsg {
 		return
 	}
@@ -116,21 +135,39 @@ func decodeEntries(set Set, payload []byte, visit func(Entry)) {
 		if typ != attrData {
 			continue
 		}
-		e := Entry{Set: set}
-		for typ, value := range nlbatch.Attributes(data) {
-			switch {
-			case typ == dataIP:
-				e.Addr = decodeAddr(value)
-			case typ == dataPort && len(value) == 2:
-				e.Port = binary.BigEndian.Uint16(value)
-			case typ == dataProto && len(value) == 1:
-				e.Protocol = value[0]
-			}
-		}
-		if e.Addr.IsValid() {
-			visit(e)
+		if e, mark := decodeEntry(set, data); e.Addr.IsValid() {
+			visit(e, mark)
 		}
 	}
+}
+
+func decodeEntry(set Set, data []byte) (e Entry, mark uint32) {
+	e.Set = set
+	var source netip.Addr
+	bits := -1
+	for typ, value := range nlbatch.Attributes(data) {
+		switch {
+		case typ == dataIP:
+			e.Addr = decodeAddr(value)
+		case typ == dataPort && len(value) == 2:
+			e.Port = binary.BigEndian.Uint16(value)
+		case typ == dataProto && len(value) == 1:
+			e.Protocol = value[0]
+		case typ == dataIP2:
+			source = decodeAddr(value)
+		case typ == dataCIDR2 && len(value) == 1:
+			bits = int(value[0])
+		case typ == dataMark && len(value) == 8 && set == Local:
+			mark = binary.BigEndian.Uint32(value)
+		}
+	}
+	if set == Allowed && source.IsValid() {
+		if bits < 0 {
+			bits = source.BitLen()
+		}
+		e.Source = netip.PrefixFrom(source, bits)
+	}
+	return e, mark
 }
 
 func decodeAddr(data []byte) netip.Addr {

@@ -18,9 +18,13 @@ func message(entries ...Entry) []byte {
 	for _, e := range entries {
 		one := b.Nest(attrData)
 		encodeAddr(&b, dataIP, e.Addr)
-		if e.Set == Served {
+		if e.Port != 0 || e.Protocol != 0 {
 			b.NetU16(dataPort, e.Port)
 			b.U8(dataProto, e.Protocol)
+		}
+		if e.Source.IsValid() {
+			encodeAddr(&b, dataIP2, e.Source.Addr())
+			b.U8(dataCIDR2, uint8(e.Source.Bits()))
 		}
 		b.Close(one)
 	}
@@ -29,8 +33,14 @@ func message(entries ...Entry) []byte {
 	return b.Bytes(0)[header:]
 }
 
+var sameEntries = cmp.Comparer(func(a, b Entry) bool { return a == b })
+
+func frontend(set Set, addr netip.Addr, port uint16, protocol uint8) Entry {
+	return Entry{Set: set, Addr: addr, Port: port, Protocol: protocol}
+}
+
 func decode(set Set, payload []byte) (entries []Entry) {
-	decodeEntries(set, payload, func(e Entry) { entries = append(entries, e) })
+	decodeEntries(set, payload, func(e Entry, _ uint32) { entries = append(entries, e) })
 	return entries
 }
 
@@ -38,15 +48,16 @@ func TestEntriesAreDecodedAsTheyAre(t *testing.T) {
 	v4, v6 := netip.MustParseAddr("10.96.0.10"), netip.MustParseAddr("fd00::a")
 	for _, entries := range [][]Entry{
 		nil,
-		{{Served, v4, 80, 6}, {Served, v6, 65535, 132}, {Served, v4, 0, 17}},
-		{{VIPs, v4, 0, 0}, {VIPs, v6, 0, 0}},
-		{{Hairpin, v6, 0, 0}},
+		{frontend(Served, v4, 80, 6), frontend(Served, v6, 65535, 132), frontend(Served, v4, 0, 17)},
+		{{Set: VIPs, Addr: v4}, {Set: VIPs, Addr: v6}},
+		{{Set: Hairpin, Addr: v6}},
+		{{Allowed, v4, 80, 6, netip.MustParsePrefix("192.0.2.0/24")}, {Allowed, v6, 80, 6, netip.MustParsePrefix("fd00::7/128")}},
 	} {
 		set := VIPs
 		if len(entries) > 0 {
 			set = entries[0].Set
 		}
-		if diff := cmp.Diff(entries, decode(set, message(entries...)), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		if diff := cmp.Diff(entries, decode(set, message(entries...)), sameEntries); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
@@ -54,8 +65,8 @@ func TestEntriesAreDecodedAsTheyAre(t *testing.T) {
 
 func FuzzDecodeEntries(f *testing.F) {
 	v4, v6 := netip.MustParseAddr("10.96.0.10"), netip.MustParseAddr("fd00::a")
-	f.Add(message(Entry{Served, v4, 80, 6}, Entry{Served, v6, 53, 17}))
-	f.Add(message(Entry{VIPs, v6, 0, 0})[:21])
+	f.Add(message(frontend(Served, v4, 80, 6), frontend(Served, v6, 53, 17)))
+	f.Add(message(Entry{Set: VIPs, Addr: v6})[:21])
 	f.Add([]byte{2, 0, 0, 0, 4, 0, 8, 0x80})
 	f.Add([]byte{})
 	var b nlbatch.Batch
@@ -80,7 +91,7 @@ func FuzzDecodeEntries(f *testing.F) {
 			return // more than fits into one attribute again
 		}
 		again := decode(Served, message(entries...))
-		if diff := cmp.Diff(entries, again, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		if diff := cmp.Diff(entries, again, sameEntries); diff != "" {
 			t.Errorf("not the same twice:\n%s", diff)
 		}
 	})

@@ -3,13 +3,17 @@ package masq
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+
+	"github.com/fairlead-lb/fairlead/internal/fwmark"
 )
 
 // Options shape the rules. Changing them changes rules, never their number's dependence on Services.
 type Options struct {
-	MasqueradeBit int  // which bit of the packet mark means "masquerade me"
-	MasqueradeAll bool // masquerade all traffic to Services
-	Pods          Pods // what counts as pod traffic
+	MasqueradeBit int          // which bit of the packet mark means "masquerade me"
+	MasqueradeAll bool         // masquerade all traffic to Services
+	Pods          Pods         // what counts as pod traffic
+	Marks         fwmark.Range // of virtual servers by mark; without, nobody is led to local endpoints
 }
 
 // Pods tells pod traffic from other traffic (kube-proxy: detectLocalMode). At most one of the
@@ -46,36 +50,88 @@ func (r Rule) Spec() []string {
 func Skeleton(f Family, o Options, randomFully bool) []Chain {
 	mark := fmt.Sprintf("%#x", 1<<o.MasqueradeBit)
 	return []Chain{
+		{Table: "mangle", Name: "FAIRLEAD-FIREWALL", Rules: firewall(f)},
+		{Table: "mangle", Name: "FAIRLEAD-OUTSIDE", Rules: outside(f, o)},
 		{Table: "nat", Name: "KUBE-MARK-MASQ", Rules: []Rule{
 			{"masquerade on the way out, mark " + mark, []string{"-j", "MARK", "--or-mark", mark}},
 		}},
 		{Table: "nat", Name: "FAIRLEAD-SERVICES", Rules: services(f, o)},
+		{Table: "nat", Name: "FAIRLEAD-OUTPUT", Rules: output(f, o)},
 		{Table: "nat", Name: "KUBE-POSTROUTING", Rules: postrouting(f, mark, randomFully)},
 		{Table: "filter", Name: "FAIRLEAD-INPUT", Rules: []Rule{guard(f)}},
 		{Table: "filter", Name: "FAIRLEAD-FORWARD", Rules: []Rule{
 			{"answers of endpoints", []string{"-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"}},
 		}},
+		jump("mangle", "INPUT", "FAIRLEAD-FIREWALL", "FAIRLEAD-OUTSIDE"),
+		jump("mangle", "OUTPUT", "FAIRLEAD-FIREWALL"),
+		{Table: "mangle", Name: "POSTROUTING", BuiltIn: true, Rules: []Rule{unmark(o)}},
 		jump("nat", "PREROUTING", "FAIRLEAD-SERVICES"),
-		jump("nat", "OUTPUT", "FAIRLEAD-SERVICES"),
+		jump("nat", "OUTPUT", "FAIRLEAD-OUTPUT"),
 		jump("nat", "POSTROUTING", "KUBE-POSTROUTING"),
 		jump("filter", "INPUT", "FAIRLEAD-INPUT"),
 		jump("filter", "FORWARD", "FAIRLEAD-FORWARD"),
 	}
 }
 
-func jump(table, from, to string) Chain {
-	return Chain{Table: table, Name: from, BuiltIn: true, Rules: []Rule{{to, []string{"-j", to}}}}
+func jump(table, from string, to ...string) Chain {
+	chain := Chain{Table: table, Name: from, BuiltIn: true}
+	for _, name := range to {
+		chain.Rules = append(chain.Rules, Rule{name, []string{"-j", name}})
+	}
+	return chain
 }
 
-// services marks, before routing, the traffic to Services that must come back through this node.
+// in and notIn match a frontend by its destination address, protocol and port.
+func in(s Set, f Family) []string { return []string{"-m", "set", "--match-set", s.Name(f), "dst,dst"} }
+
+func notIn(s Set, f Family) []string {
+	return []string{"-m", "set", "!", "--match-set", s.Name(f), "dst,dst"}
+}
+
+// firewall drops new connections to frontends that have no endpoint here and may use no other, and
+// those from sources that a frontend does not admit. It is in mangle because IPVS takes the node's own
+// traffic in OUTPUT before filter sees it, and in both hooks because it takes all other in INPUT.
+func firewall(f Family) []Rule {
+	return []Rule{
+		{"open connections", []string{"-m", "conntrack", "!", "--ctstate", "NEW", "-j", "RETURN"}},
+		{"no endpoint here", append(in(Drop, f), "-j", "DROP")},
+		{"source not allowed", slices.Concat(in(Restricted, f),
+			[]string{"-m", "set", "!", "--match-set", Allowed.Name(f), "dst,dst,src", "-j", "DROP"})},
+	}
+}
+
+// outside gives traffic that comes neither from pods nor from this node, to a frontend with
+// externalTrafficPolicy Local, the mark of the virtual server that has the local endpoints only. Where
+// there is none the mark is the one to drop by.
+func outside(f Family, o Options) []Rule {
+	if o.Marks == (fwmark.Range{}) {
+		return nil
+	}
+	rules := []Rule{{"from the node", []string{"-i", "lo", "-j", "RETURN"}}}
+	if match, text := o.Pods.only(f); match != nil {
+		rules = append(rules, Rule{"from pods, " + text, append(match, "-j", "RETURN")})
+	}
+	drop := fmt.Sprintf("%#x", o.Marks.Drop())
+	return append(rules,
+		Rule{"from outside: local endpoints", []string{"-j", "SET", "--map-set", Local.Name(f), "dst,dst", "--map-mark"}},
+		Rule{"no local endpoint, mark " + drop, []string{"-m", "mark", "--mark", drop, "-m", "conntrack", "--ctstate", "NEW", "-j", "DROP"}})
+}
+
+// unmark takes the mark away behind IPVS, so that nobody else's rule takes it for one of its own.
+func unmark(o Options) Rule {
+	match := fmt.Sprintf("%#x/%#x", o.Marks.Base, ^o.Marks.Mask)
+	return Rule{"behind IPVS, clear " + match, []string{"-m", "mark", "--mark", match, "-j", "MARK", "--set-xmark", "0x0/0xffffffff"}}
+}
+
+// services marks, before routing, the traffic from other machines and pods that must come back
+// through this node. Under externalTrafficPolicy Local nothing of it must: pods can be answered
+// directly, and clients outside meet local endpoints.
 func services(f Family, o Options) []Rule {
-	served, vips := Served.Name(f), VIPs.Name(f)
 	mark := []string{"-j", "KUBE-MARK-MASQ"}
 	rules := []Rule{
-		{"not for a Service", []string{"-m", "set", "!", "--match-set", served, "dst,dst", "-j", "RETURN"}},
-		// A process of the node that connects to a bound VIP gets that VIP as its source address,
-		// and nobody else could answer to it.
-		{"from the node, by a VIP", append([]string{"-m", "set", "--match-set", vips, "src"}, mark...)},
+		{"not for a Service", append(notIn(Served, f), "-j", "RETURN")},
+		{"from wherever", append(in(Masquerade, f), mark...)},
+		{"to local endpoints", append(in(Local, f), "-j", "RETURN")},
 	}
 	if o.MasqueradeAll {
 		return append(rules, Rule{"all (masqueradeAll)", mark})
@@ -86,18 +142,41 @@ func services(f Family, o Options) []Rule {
 	return rules
 }
 
+// output marks the node's own traffic to Services. Where nobody said what a pod is, traffic to cluster
+// IPs keeps its source unless that is a VIP: a process that connects to a bound VIP gets that VIP as
+// its source address, and nobody else could answer to it.
+func output(f Family, o Options) []Rule {
+	mark := []string{"-j", "KUBE-MARK-MASQ"}
+	rules := []Rule{{"not for a Service", append(notIn(Served, f), "-j", "RETURN")}}
+	if match, _ := o.Pods.except(f); match != nil || o.MasqueradeAll {
+		return append(rules, Rule{"from the node", mark})
+	}
+	return append(rules,
+		Rule{"from the node, by a VIP", append([]string{"-m", "set", "--match-set", VIPs.Name(f), "src"}, mark...)},
+		Rule{"from the node, from wherever", append(in(Masquerade, f), mark...)},
+		Rule{"from the node, to local endpoints", append(in(Local, f), mark...)})
+}
+
 // except returns the match for traffic that is not from pods, or nil where that is not known.
 func (p Pods) except(f Family) (match []string, text string) {
+	if match, text = p.only(f); match == nil {
+		return nil, ""
+	}
+	return append([]string{"!"}, match...), text
+}
+
+// only returns the match for traffic from pods, or nil where that is not known.
+func (p Pods) only(f Family) (match []string, text string) {
 	for _, cidr := range p.CIDRs {
 		if FamilyOf(cidr.Addr()) == f {
-			return []string{"!", "-s", cidr.String()}, "source outside " + cidr.String()
+			return []string{"-s", cidr.String()}, "source " + cidr.String()
 		}
 	}
 	if p.Bridge != "" {
-		return []string{"!", "-i", p.Bridge}, "not through " + p.Bridge
+		return []string{"-i", p.Bridge}, "through " + p.Bridge
 	}
 	if p.InterfacePrefix != "" {
-		return []string{"!", "-i", p.InterfacePrefix + "+"}, "not through " + p.InterfacePrefix + "+"
+		return []string{"-i", p.InterfacePrefix + "+"}, "through " + p.InterfacePrefix + "+"
 	}
 	return nil, ""
 }

@@ -6,23 +6,28 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairlead-lb/fairlead/internal/fwmark"
 	"github.com/fairlead-lb/fairlead/internal/kerneltest"
 )
 
-var cidrs = Options{MasqueradeBit: 14, Pods: Pods{CIDRs: []netip.Prefix{
+var marks = fwmark.Range{Base: 0x50000000, Mask: 0x0ff0307f}
+
+var cidrs = Options{MasqueradeBit: 14, Marks: marks, Pods: Pods{CIDRs: []netip.Prefix{
 	netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/64"),
 }}}
 
 var optionsByName = map[string]Options{
-	"none":            {MasqueradeBit: 14},
-	"bit0":            {MasqueradeBit: 0},
-	"bit31":           {MasqueradeBit: 31},
+	"none":            {MasqueradeBit: 14, Marks: marks},
+	"bit0":            {MasqueradeBit: 0, Marks: marks},
+	"bit31":           {MasqueradeBit: 31, Marks: marks},
 	"cidr":            cidrs,
-	"cidr-ipv4-only":  {MasqueradeBit: 14, Pods: Pods{CIDRs: cidrs.Pods.CIDRs[:1]}},
-	"bridge":          {MasqueradeBit: 14, Pods: Pods{Bridge: "cni0"}},
-	"prefix":          {MasqueradeBit: 14, Pods: Pods{InterfacePrefix: "veth"}},
-	"masqueradeall":   {MasqueradeBit: 14, MasqueradeAll: true},
-	"no-random-fully": {MasqueradeBit: 14},
+	"cidr-ipv4-only":  {MasqueradeBit: 14, Marks: marks, Pods: Pods{CIDRs: cidrs.Pods.CIDRs[:1]}},
+	"bridge":          {MasqueradeBit: 14, Marks: marks, Pods: Pods{Bridge: "cni0"}},
+	"prefix":          {MasqueradeBit: 14, Marks: marks, Pods: Pods{InterfacePrefix: "veth"}},
+	"masqueradeall":   {MasqueradeBit: 14, Marks: marks, MasqueradeAll: true},
+	"other-marks":     {MasqueradeBit: 14, Marks: fwmark.Range{Base: 0x100, Mask: 0xff}},
+	"no-marks":        {MasqueradeBit: 14},
+	"no-random-fully": {MasqueradeBit: 14, Marks: marks},
 }
 
 func TestSkeleton(t *testing.T) {
@@ -38,7 +43,7 @@ func TestSkeleton(t *testing.T) {
 // saved returns chains much as iptables-save would.
 func saved(chains []Chain) string {
 	var out strings.Builder
-	for _, table := range []string{"nat", "filter"} {
+	for _, table := range []string{"mangle", "nat", "filter"} {
 		fmt.Fprintf(&out, "*%s\n", table)
 		for _, c := range chains {
 			if c.Table != table {

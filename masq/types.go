@@ -1,6 +1,7 @@
 package masq
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -29,15 +30,22 @@ func FamilyOf(addr netip.Addr) Family {
 // Set is one of the sets that the rules consult. Each exists once for a family.
 type Set uint8
 
-// The sets.
+// The sets. A frontend is an address, protocol and port that clients send to.
 const (
-	VIPs    Set = iota + 1 // every VIP that is bound: hash:ip
-	Served                 // every address, protocol and port that has a virtual server: hash:ip,port
-	Hairpin                // every endpoint that may run on this node, with itself: hash:net,net
+	VIPs       Set = iota + 1 // every VIP that is bound
+	Served                    // every frontend that has a virtual server
+	Hairpin                   // every endpoint that may run on this node, with itself
+	Masquerade                // frontends whose clients are masqueraded, whoever they are
+	Local                     // frontends that lead clients from outside to local endpoints, each with a firewall mark
+	Drop                      // frontends that take no new connection, and do not say so
+	Restricted                // frontends that only some sources may use
+	Allowed                   // which sources those are
 )
 
-// Sets lists them in the order in which they are filled.
-func Sets() []Set { return []Set{Served, VIPs, Hairpin} }
+// Sets lists them in the order in which they are filled: what restricts comes before what serves.
+func Sets() []Set {
+	return []Set{Allowed, Restricted, Drop, Local, Masquerade, Served, VIPs, Hairpin}
+}
 
 // Name returns the name of the set in the kernel.
 func (s Set) Name(f Family) string {
@@ -45,12 +53,23 @@ func (s Set) Name(f Family) string {
 	if f == IPv6 {
 		prefix = "FAIRLEAD-6-"
 	}
-	return prefix + map[Set]string{VIPs: "VIP", Served: "SERVED", Hairpin: "HAIRPIN"}[s]
+	return prefix + map[Set]string{
+		VIPs: "VIP", Served: "SERVED", Hairpin: "HAIRPIN", Masquerade: "MASQ",
+		Local: "LOCAL", Drop: "DROP", Restricted: "RESTRICTED", Allowed: "ALLOWED",
+	}[s]
 }
 
 // Type returns ipset's name of the set's type.
 func (s Set) Type() string {
-	return map[Set]string{VIPs: "hash:ip", Served: "hash:ip,port", Hairpin: "hash:net,net"}[s]
+	switch s {
+	case VIPs:
+		return "hash:ip"
+	case Hairpin:
+		return "hash:net,net"
+	case Allowed:
+		return "hash:ip,port,net"
+	}
+	return "hash:ip,port"
 }
 
 // MaxEntries is the capacity of each set. The kernel's default of 65,536 is too small for large
@@ -62,30 +81,31 @@ const MaxEntries = 1 << 20
 type Entry struct {
 	Set      Set
 	Addr     netip.Addr
-	Port     uint16 // Served only
-	Protocol uint8  // Served only; the IANA number
+	Port     uint16       // of sets of frontends
+	Protocol uint8        // the same; the IANA number
+	Source   netip.Prefix // Allowed only; not /0, which the kernel's type cannot hold
 }
 
 // String returns the entry as `ipset save` does.
 func (e Entry) String() string {
 	name := e.Set.Name(FamilyOf(e.Addr))
 	switch e.Set {
-	case Served:
-		return fmt.Sprintf("add %s %s,%s:%d", name, e.Addr, protocolName(e.Protocol), e.Port)
+	case VIPs:
+		return fmt.Sprintf("add %s %s", name, e.Addr)
 	case Hairpin:
 		return fmt.Sprintf("add %s %s,%s", name, e.Addr, e.Addr)
 	}
-	return fmt.Sprintf("add %s %s", name, e.Addr)
+	line := fmt.Sprintf("add %s %s,%s:%d", name, e.Addr, protocolName(e.Protocol), e.Port)
+	if e.Source.IsValid() {
+		line += "," + strings.TrimSuffix(e.Source.String(), fmt.Sprintf("/%d", e.Source.Addr().BitLen()))
+	}
+	return line
 }
 
-// Compare orders entries by set, address, port and protocol.
+// Compare orders entries by set, address, port, protocol and source.
 func (e Entry) Compare(o Entry) int {
-	for _, c := range []int{int(e.Set) - int(o.Set), e.Addr.Compare(o.Addr), int(e.Port) - int(o.Port)} {
-		if c != 0 {
-			return c
-		}
-	}
-	return int(e.Protocol) - int(o.Protocol)
+	return cmp.Or(int(e.Set)-int(o.Set), e.Addr.Compare(o.Addr), int(e.Port)-int(o.Port), int(e.Protocol)-int(o.Protocol),
+		e.Source.Addr().Compare(o.Source.Addr()), e.Source.Bits()-o.Source.Bits())
 }
 
 func protocolName(number uint8) string {
@@ -104,6 +124,7 @@ func protocolName(number uint8) string {
 type Op struct {
 	Delete bool
 	Entry  Entry
+	Mark   uint32 // of an entry of Local
 }
 
 // String returns the operation as arguments of ipset(8).
@@ -112,17 +133,25 @@ func (o Op) String() string {
 	if o.Delete {
 		return "del" + strings.TrimPrefix(line, "add")
 	}
-	return line
+	return line + markText(o.Mark)
+}
+
+// markText returns how `ipset save` prints an entry's mark.
+func markText(mark uint32) string {
+	if mark == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" skbmark %#x", mark)
 }
 
 // Kernel is iptables and ipset. One goroutine owns it.
 type Kernel interface {
 	// EnsureSets creates the sets that are missing. It reports whether it changed anything.
 	EnsureSets() (changed bool, err error)
-	// Entries reads all sets. A set that does not exist has no entries.
-	Entries() (map[Entry]struct{}, error)
-	// Apply carries out the operations in order, each on its own. Adding what is there and
-	// deleting what is not are successes; a set that does not exist is fs.ErrNotExist. The result is
+	// Entries reads all sets: the entries and their marks. A set that does not exist has no entries.
+	Entries() (map[Entry]uint32, error)
+	// Apply carries out the operations in order, each on its own. Adding what is there, which changes
+	// its mark, and deleting what is not are successes; a set that does not exist is fs.ErrNotExist. The result is
 	// nil, or has one entry for each operation.
 	Apply(ops []Op) []error
 	// EnsureRules makes Fairlead's rules in each of the chains exactly these, and leaves every

@@ -82,9 +82,9 @@ func writeFile(t *testing.T, content string) string {
 }
 
 func TestConfigValidateCommand(t *testing.T) {
-	path := writeFile(t, "conntrack: {min: 5}\n")
+	path := writeFile(t, "nodePortAddresses: [all]\n")
 	status, stdout, stderr := command("config", "validate", path)
-	wantErr := "fairlead: warning: " + path + ":1: conntrack.min: accepted, but has no effect yet\n"
+	wantErr := "fairlead: warning: " + path + ":1: nodePortAddresses: accepted, but has no effect yet\n"
 	if status != 0 || stdout != path+": ok\n" || stderr != wantErr {
 		t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}

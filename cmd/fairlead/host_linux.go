@@ -130,6 +130,7 @@ func prepareHost(cfg Config, log *slog.Logger) error {
 			log.Info("sysctl set", "sysctl", s.name, "from", before, "to", s.value, "because", s.why)
 		}
 	}
+	tuneConntrack(cfg.Conntrack, log)
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(cfg.OOMScoreAdj)), 0o644); err != nil {
 		log.Warn("cannot set oomScoreAdj", "value", cfg.OOMScoreAdj, "err", err)
 	}

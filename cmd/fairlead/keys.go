@@ -75,7 +75,7 @@ func nodeKeys() []key {
 
 // ipvsKeys are the keys of the section ipvs.
 func ipvsKeys() []key {
-	kernelTimeout := secondsUpTo(maxIPVSTimeout)
+	kernelTimeout := secondsUpTo(maxKernelTimeout)
 	return []key{
 		{path: "ipvs.scheduler", kind: scheduler(), def: "rr",
 			comment: "Any scheduler of the kernel, which is probed for it at start:\n" + strings.Join(schedulers(), " ") + "."},
@@ -129,26 +129,26 @@ func trafficKeys() []key {
 
 // daemonKeys are the keys about the process itself and the sysctls it sets.
 func daemonKeys() []key {
-	count, timeout := integer(0, math.MaxInt32), duration(0)
+	count, timeout := integer(0, math.MaxInt32), secondsUpTo(maxKernelTimeout)
 	return []key{
 		{path: "healthzBindAddress", kind: bindAddrPort(), def: "0.0.0.0:10256",
 			comment: "IP:PORT of /healthz and /livez, IPv6 as \"[::]:10256\". Empty: off."},
 		{path: "metricsBindAddress", kind: bindAddrPort(), def: "127.0.0.1:10249",
 			comment: "IP:PORT of /metrics and /proxyMode, IPv6 as \"[::1]:10249\". Empty: off."},
-		{path: "conntrack.maxPerCore", kind: count, def: "32768", unused: true,
-			comment: "Tracked connections per CPU core."},
-		{path: "conntrack.min", kind: count, def: "131072", unused: true,
+		{path: "conntrack.maxPerCore", kind: count, def: "32768",
+			comment: "Tracked connections per CPU core: nf_conntrack_max is raised to this, never\nlowered. 0: left alone, whatever min says."},
+		{path: "conntrack.min", kind: count, def: "131072",
 			comment: "Tracked connections, at least."},
-		{path: "conntrack.tcpEstablishedTimeout", kind: timeout, def: "24h0m0s", unused: true,
-			comment: "How long an idle TCP connection is kept."},
-		{path: "conntrack.tcpCloseWaitTimeout", kind: timeout, def: "1h0m0s", unused: true,
-			comment: "How long a TCP connection in CLOSE_WAIT is kept."},
-		{path: "conntrack.tcpBeLiberal", kind: boolean(), def: "false", unused: true,
-			comment: "true: let packets outside the TCP window pass."},
-		{path: "conntrack.udpTimeout", kind: timeout, def: "0s", unused: true,
-			comment: "How long an unanswered UDP flow is kept."},
-		{path: "conntrack.udpStreamTimeout", kind: timeout, def: "0s", unused: true,
-			comment: "How long an answered UDP flow is kept."},
+		{path: "conntrack.tcpEstablishedTimeout", kind: timeout, def: "24h0m0s",
+			comment: "How long an idle TCP connection is kept. Whole seconds."},
+		{path: "conntrack.tcpCloseWaitTimeout", kind: timeout, def: "1h0m0s",
+			comment: "How long a TCP connection in CLOSE_WAIT is kept. Whole seconds."},
+		{path: "conntrack.tcpBeLiberal", kind: boolean(), def: "false",
+			comment: "true: let packets outside the TCP window pass. false: the kernel's."},
+		{path: "conntrack.udpTimeout", kind: timeout, def: "0s",
+			comment: "How long an unanswered UDP flow is kept. Whole seconds."},
+		{path: "conntrack.udpStreamTimeout", kind: timeout, def: "0s",
+			comment: "How long an answered UDP flow is kept. Whole seconds."},
 		{path: "oomScoreAdj", kind: integer(-1000, 1000), def: "-999",
 			comment: "oom_score_adj of this process: -1000 (never killed) to 1000."},
 		{path: "enableProfiling", kind: boolean(), def: "false",

@@ -1,34 +1,21 @@
 package main
 
 import (
-	"flag"
-	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "rewrite /config.yaml from the table of keys")
+	"github.com/fairlead-lb/fairlead/internal/kerneltest"
+)
 
 const configYAML = "../../config.yaml"
 
 // TestConfigYAML proves that the file that is shipped is the table of keys.
 func TestConfigYAML(t *testing.T) {
-	want := defaultsYAML()
-	if *update {
-		if err := os.WriteFile(configYAML, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(configYAML)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("config.yaml differs from the table of keys; run 'go test ./cmd/fairlead -update' (-want +got):\n%s", diff)
-	}
+	kerneltest.Golden(t, filepath.Join("..", configYAML), defaultsYAML()) // beside testdata, not in it
 	config, warnings, err := loadConfig(configYAML, nil, nil)
 	if err != nil || warnings != nil {
 		t.Fatalf("config.yaml has warnings %q, error %v", warnings, err)

@@ -109,9 +109,10 @@ func duration(low time.Duration) kind {
 	})
 }
 
-// maxIPVSTimeout is the longest timeout that ip_vs takes at HZ=1000:
-// INT_MAX/HZ seconds (do_ip_vs_set_timeout).
-const maxIPVSTimeout = math.MaxInt32 / 1000 * time.Second
+// maxKernelTimeout is the longest timeout that ip_vs (do_ip_vs_set_timeout) and
+// the timeouts among the sysctls (proc_dointvec_jiffies) take at HZ=1000:
+// INT_MAX/HZ seconds.
+const maxKernelTimeout = math.MaxInt32 / 1000 * time.Second
 
 // secondsUpTo is a duration in whole seconds, for timeouts that the kernel
 // counts in seconds: 500ms would become 0, which means something else.

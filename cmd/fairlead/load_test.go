@@ -144,7 +144,7 @@ func TestAliases(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	_, warnings := load(t, "source: {directory: /m}\nconntrack: {min: 5, maxPerCore: 32768}\nnodePortAddresses: []\n", nil,
+	_, warnings := load(t, "source: {directory: /m}\nconntrack: {min: 5, maxPerCore: 32768}\nnodePortAddresses: [primary]\n", nil,
 		"FAIRLEAD_IPVS_SHCEDULER=rr", "FAIRLEAD_FOO=1", "FAIRLEAD_IPVS=x", "fairlead_ipvs_scheduler=no", "PATH=/bin",
 		"FAIRLEAD_CONNTRACK_UDPTIMEOUT=1s", "FAIRLEAD", "FAIRLEAD_TEST_VM=1", "FAIRLEAD_VM=x", "FAIRLEAD_VM_KERNEL=x", "FAIRLEAD_CACHE_DIR=/c",
 		"FAIRLEAD_PORT=tcp://10.0.0.1:80", "FAIRLEAD_PORT_80_TCP_ADDR=10.0.0.1", "FAIRLEAD_SERVICE_HOST=10.0.0.1",
@@ -153,8 +153,7 @@ func TestWarnings(t *testing.T) {
 		`FAIRLEAD_FOO: names no configuration key`,
 		`FAIRLEAD_IPVS: names no configuration key`,
 		`FAIRLEAD_IPVS_SHCEDULER: names no configuration key (did you mean FAIRLEAD_IPVS_SCHEDULER?)`,
-		`config.yaml:2: conntrack.min: accepted, but has no effect yet`,
-		`FAIRLEAD_CONNTRACK_UDPTIMEOUT: conntrack.udpTimeout: accepted, but has no effect yet`,
+		`config.yaml:3: nodePortAddresses: accepted, but has no effect yet`,
 		`source.directory: "/m" is not read, since source.kind is "kubernetes"`,
 	}
 	if diff := cmp.Diff(want, warnings); diff != "" {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
@@ -13,17 +12,23 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/fairlead-lb/fairlead/controller"
+	"github.com/fairlead-lb/fairlead/internal/listen"
 )
 
-// bindRetry is how long a listener waits for a port that somebody else has. A kube-proxy that is
+// A port that somebody else has is tried again, ever less often up to lastRetry. A kube-proxy that is
 // being replaced has both ports; that is no reason not to start.
-const bindRetry = 5 * time.Second
+const (
+	firstRetry = time.Second
+	lastRetry  = 5 * time.Second
+)
 
 // serveHealth serves /healthz and /livez until ctx ends.
-func serveHealth(ctx context.Context, addr netip.AddrPort, health http.Handler, log *slog.Logger) error {
+func serveHealth(ctx context.Context, addr netip.AddrPort, health *controller.Health, log *slog.Logger) error {
 	mux := http.NewServeMux()
-	mux.Handle("/healthz", health)
-	mux.Handle("/livez", health)
+	mux.Handle("/healthz", health.Healthz())
+	mux.Handle("/livez", health.Livez())
 	return serve(ctx, "healthzBindAddress", addr, mux, log)
 }
 
@@ -48,9 +53,11 @@ func serve(ctx context.Context, key string, addr netip.AddrPort, handler http.Ha
 	if !addr.IsValid() {
 		return nil
 	}
-	listener := listen(ctx, key, addr, log)
+	listener := listen.Backoff{First: firstRetry, Last: lastRetry}.Listen(ctx, listen.TCP, "tcp", addr.String(), func(err error) {
+		log.Error("cannot listen yet; trying again and again", "key", key, "addr", addr.String(), "err", err)
+	})
 	if listener == nil {
-		return nil
+		return nil // stopped
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
@@ -59,23 +66,4 @@ func serve(ctx context.Context, key string, addr netip.AddrPort, handler http.Ha
 		return fmt.Errorf("serve %s %s: %w", key, addr, err)
 	}
 	return nil
-}
-
-// listen tries until it gets the port or ctx ends; then it returns nil.
-func listen(ctx context.Context, key string, addr netip.AddrPort, log *slog.Logger) net.Listener {
-	for {
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr.String())
-		if err == nil {
-			return listener
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		log.Error("cannot listen yet", "key", key, "addr", addr.String(), "err", err, "retry", bindRetry)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(bindRetry):
-		}
-	}
 }

@@ -23,15 +23,26 @@ type portKey struct {
 
 type endpoint struct {
 	ready, serving, terminating bool
-	local                       bool // on this node, or not known to be elsewhere
+
+	local    bool // on this node
+	somehere bool // on this node, or not known to be elsewhere
+	weight   uint16
+
+	nodeHints, zoneHints bool // whether there are any
+	forNode, forZone     bool // whether one of them is this node, or its zone
 }
 
 // collect merges the slices. What cannot be used is left out with a warning that names the slice.
-func collect(endpointSlices []*discoveryv1.EndpointSlice, node string, warn func(string, ...any)) endpoints {
+func collect(endpointSlices []*discoveryv1.EndpointSlice, o Options, s Settings, problem complain) endpoints {
 	all := make(endpoints)
 	for _, slice := range endpointSlices {
+		name := slice.Namespace + "/" + slice.Name
 		complain := func(format string, args ...any) {
-			warn("EndpointSlice %s/%s: %s", slice.Namespace, slice.Name, fmt.Sprintf(format, args...))
+			problem(badEndpoint, "EndpointSlice %s: %s", name, fmt.Sprintf(format, args...))
+		}
+		weight, given := s.Weights[name]
+		if !given {
+			weight = 1
 		}
 		if slice.AddressType != discoveryv1.AddressTypeIPv4 && slice.AddressType != discoveryv1.AddressTypeIPv6 {
 			complain("address type %q is not used", slice.AddressType)
@@ -43,8 +54,10 @@ func collect(endpointSlices []*discoveryv1.EndpointSlice, node string, warn func
 			if !ok {
 				continue
 			}
+			state := stateOf(e, o)
+			state.weight = weight
 			for _, p := range ports {
-				all.add(p.key, netip.AddrPortFrom(addr, p.number), stateOf(e, node))
+				all.add(p.key, netip.AddrPortFrom(addr, p.number), state)
 			}
 		}
 	}
@@ -101,19 +114,26 @@ func usableAddress(family discoveryv1.AddressType, e discoveryv1.Endpoint, compl
 	return netip.Addr{}, false
 }
 
-func stateOf(e discoveryv1.Endpoint, node string) endpoint {
+func stateOf(e discoveryv1.Endpoint, o Options) endpoint {
 	is := func(p *bool, otherwise bool) bool {
 		if p == nil {
 			return otherwise
 		}
 		return *p
 	}
-	return endpoint{
+	state := endpoint{
 		ready:       is(e.Conditions.Ready, true),
 		serving:     is(e.Conditions.Serving, true),
 		terminating: is(e.Conditions.Terminating, false),
-		local:       e.NodeName == nil || *e.NodeName == "" || *e.NodeName == node,
+		local:       e.NodeName != nil && *e.NodeName == o.NodeName && o.NodeName != "",
 	}
+	state.somehere = state.local || e.NodeName == nil || *e.NodeName == ""
+	if e.Hints != nil {
+		state.nodeHints, state.zoneHints = len(e.Hints.ForNodes) > 0, len(e.Hints.ForZones) > 0
+		state.forNode = slices.ContainsFunc(e.Hints.ForNodes, func(f discoveryv1.ForNode) bool { return f.Name == o.NodeName })
+		state.forZone = o.Zone != "" && slices.ContainsFunc(e.Hints.ForZones, func(f discoveryv1.ForZone) bool { return f.Name == o.Zone })
+	}
+	return state
 }
 
 // add records an endpoint. Of two with one address and port the better one counts, whichever comes
@@ -122,16 +142,22 @@ func (all endpoints) add(key portKey, at netip.AddrPort, e endpoint) {
 	if all[key] == nil {
 		all[key] = make(map[netip.AddrPort]endpoint)
 	}
-	if old, twice := all[key][at]; !twice || e.rank() > old.rank() {
+	if old, twice := all[key][at]; !twice || e.compare(old) > 0 {
 		all[key][at] = e
 	}
 }
 
-// rank orders the states of an endpoint. One that is not terminating is above all that are: the
-// address has been given to a new pod while the old one's slice still lists it. No two states have
-// one rank.
+// compare orders the states of an endpoint. One that is not terminating is above all that are: the
+// address has been given to a new pod while the old one's slice still lists it.
+func (e endpoint) compare(o endpoint) int {
+	if c := e.rank() - o.rank(); c != 0 {
+		return c
+	}
+	return cmp.Compare(e.weight, o.weight)
+}
+
 func (e endpoint) rank() (rank int) {
-	for _, better := range []bool{!e.terminating, e.ready, e.serving, e.local} {
+	for _, better := range []bool{!e.terminating, e.ready, e.serving, e.local, e.somehere, e.nodeHints, e.forNode, e.zoneHints, e.forZone} {
 		rank *= 2
 		if better {
 			rank++
@@ -140,29 +166,22 @@ func (e endpoint) rank() (rank int) {
 	return rank
 }
 
-// realServers chooses the endpoints of one port that get connections: the ready ones, or, where
-// there is none, those that still serve while they terminate.
-func (all endpoints) realServers(name string, protocol ipvs.Protocol, ipv4 bool) map[netip.AddrPort]ipvs.RealServer {
-	ready := make(map[netip.AddrPort]ipvs.RealServer)
-	leaving := make(map[netip.AddrPort]ipvs.RealServer)
-	for at, e := range all[portKey{name, protocol}] {
-		switch {
-		case at.Addr().Is4() != ipv4:
-		case e.ready:
-			ready[at] = ipvs.RealServer{Weight: 1}
-		case e.serving && e.terminating:
-			leaving[at] = ipvs.RealServer{Weight: 1}
+// localReady counts the addresses of this node's ready endpoints.
+func (all endpoints) localReady() int {
+	addrs := make(map[netip.Addr]struct{})
+	for _, port := range all {
+		for at, e := range port {
+			if e.local && e.ready {
+				addrs[at.Addr()] = struct{}{}
+			}
 		}
 	}
-	if len(ready) == 0 {
-		return leaving
-	}
-	return ready
+	return len(addrs)
 }
 
-// local returns the addresses, of the given families, of the endpoints that may be on this node,
+// hairpin returns the addresses, of the given families, of the endpoints that may be on this node,
 // sorted.
-func (all endpoints) local(ipv4, ipv6 bool) []netip.Addr {
+func (all endpoints) hairpin(ipv4, ipv6 bool) []netip.Addr {
 	seen := make(map[netip.Addr]struct{})
 	var addrs []netip.Addr
 	for _, port := range all {
@@ -171,7 +190,7 @@ func (all endpoints) local(ipv4, ipv6 bool) []netip.Addr {
 			if at.Addr().Is4() {
 				served = ipv4
 			}
-			if _, twice := seen[at.Addr()]; served && e.local && !twice {
+			if _, twice := seen[at.Addr()]; served && e.somehere && !twice {
 				seen[at.Addr()] = struct{}{}
 				addrs = append(addrs, at.Addr())
 			}

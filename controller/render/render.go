@@ -18,29 +18,127 @@ import (
 	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
-// Options are the choices that hold for every Service.
+// Options are the choices that hold for every Service, and what a Service must know of its node.
 type Options struct {
 	Scheduler string
 	Flags     ipvs.Flags
-	NodeName  string
-	IPv6      bool           // whether the node can do IPv6 at all
-	Excluded  []netip.Prefix // addresses that belong to somebody else's virtual servers
+	Usable    func(scheduler string) error // whether an annotation may ask for it; nil: any name is fine
+
+	NodeName string
+	Zone     string       // "" where the node has none: then zones make no difference
+	NodeIPs  []netip.Addr // this node's own
+	IPv6     bool         // whether the node can do IPv6 at all
+
+	NodePortAddrs []netip.Addr // the node's addresses that serve node ports
+	Localhost     bool         // so does the loopback, by a relay
+
+	Excluded           []netip.Prefix // addresses that belong to somebody else's virtual servers
+	AllowedExternalIPs []netip.Prefix // the only ones that spec.externalIPs may name; none: all
+	// Refused returns whose an address is that must not be taken from its owner, or "". Nil: none is.
+	Refused func(Kind, netip.Addr) (whose string)
 }
+
+// Kind says what a virtual server is to its Service. The order is that of claims: see Claims in
+// package controller.
+type Kind uint8
+
+// The kinds.
+const (
+	ClusterIP Kind = iota + 1
+	NodePort
+	LoadBalancer
+	ExternalIP
+)
+
+// String returns Kubernetes' word for the kind.
+func (k Kind) String() string {
+	return map[Kind]string{ClusterIP: "ClusterIP", NodePort: "NodePort", LoadBalancer: "LoadBalancer", ExternalIP: "ExternalIP"}[k]
+}
+
+// Reals are the real servers of a virtual server. They are shared between virtual servers and never
+// changed.
+type Reals = map[netip.AddrPort]ipvs.RealServer
+
+// Outside says how clients that are neither pods nor this node fare at a virtual server.
+type Outside uint8
+
+// Outside clients meet the same real servers as everybody, those of a Local, or silence.
+const (
+	OutsideAlike Outside = iota
+	OutsideLocal
+	OutsideDrop
+)
 
 // Server is one virtual server and its real servers.
 type Server struct {
 	Key    ipvs.Key
+	Kind   Kind
 	Config ipvs.VirtualServer
-	Reals  map[netip.AddrPort]ipvs.RealServer
+	Reals  Reals
+
+	Masquerade bool    // clients are masqueraded, whoever they are
+	Drop       bool    // new connections are dropped: there are endpoints, but this node may use none
+	Outside    Outside // under externalTrafficPolicy Local
+	Local      int     // with OutsideLocal: the index in Rendered.Locals
+
+	Restricted bool // only Sources may connect
+	Sources    []netip.Prefix
+}
+
+// Local is the virtual server that clients from outside meet under externalTrafficPolicy Local,
+// whatever address of the port they came to.
+type Local struct {
+	Port     string // the Service port's name, which with the protocol tells ports apart
+	Protocol ipvs.Protocol
+	IPv6     bool
+	Config   ipvs.VirtualServer
+	Reals    Reals
+}
+
+// Relay is a node port on the loopback.
+type Relay struct {
+	Listen  netip.AddrPort
+	Targets []netip.AddrPort // sorted
+	Sticky  bool
+}
+
+// Health is the server of spec.healthCheckNodePort.
+type Health struct {
+	Port  uint16 // 0: none
+	Local int    // ready endpoints on this node, by address
 }
 
 // Rendered is what the kernel should hold for one Service.
 type Rendered struct {
 	Servers  []Server
+	Locals   []Local
 	Hairpin  []netip.Addr // endpoints that may be balanced to themselves on this node
-	Reason   string       // why there are no Servers
-	Warnings []string     // what was left out, and why; sorted
+	External []netip.Addr // addresses that the Service wants and could be somebody else's
+	Relays   []Relay
+	Health   Health
+	Settings Settings
+
+	NoLocalInternal, NoLocalExternal bool // a Local policy finds endpoints, but none here
+
+	Reason   string    // why there are no Servers
+	Problems []Problem // what was left out, and why; sorted
 }
+
+// Problem is something in the Service or its slices that cannot be done.
+type Problem struct {
+	Reason string // one word, as for an Event
+	Text   string
+}
+
+// Reasons of problems.
+const (
+	badAddress    = "BadAddress"
+	badAnnotation = "BadAnnotation"
+	badEndpoint   = "BadEndpoint"
+	badPort       = "BadPort"
+	badValue      = "BadValue"
+	refused       = "AddressRefused"
+)
 
 // The API's default and limit for sessionAffinityConfig.clientIP.timeoutSeconds. Objects from a
 // directory of manifests have not been through the API server's defaulting and validation.
@@ -50,48 +148,40 @@ const (
 )
 
 // Service renders one Service. The slices may be those of any address type, and in any order: the
-// order makes no difference. The Service may be nil, which renders to nothing.
-func Service(svc *corev1.Service, endpointSlices []*discoveryv1.EndpointSlice, o Options) Rendered {
+// order makes no difference. The Service may be nil, which renders to nothing. before are the settings
+// of the last time: a bad annotation leaves them in force.
+func Service(svc *corev1.Service, endpointSlices []*discoveryv1.EndpointSlice, o Options, before Settings) Rendered {
 	var r Rendered
 	if r.Reason = unserved(svc); r.Reason != "" {
 		return r
 	}
-	endpoints := collect(endpointSlices, o.NodeName, r.warn)
-	config := config(svc, o, r.warn)
-	var ipv4, ipv6 bool
-	seen := make(map[ipvs.Key]struct{})
-	for _, vip := range clusterIPs(svc, o, r.warn) {
-		for _, port := range svc.Spec.Ports {
-			protocol, ok := protocolOf(port.Protocol)
-			if !ok || port.Port < 1 || port.Port > 65535 {
-				r.warn("port %q: %d %s is not a port and protocol that can be served", port.Name, port.Port, cmp.Or(port.Protocol, corev1.ProtocolTCP))
-				continue
-			}
-			key := ipvs.Key{Addr: netip.AddrPortFrom(vip, uint16(port.Port)), Protocol: protocol}
-			if _, twice := seen[key]; twice {
-				r.warn("port %q: %s is there twice", port.Name, key)
-				continue
-			}
-			seen[key] = struct{}{}
-			r.Servers = append(r.Servers, Server{
-				Key:    key,
-				Config: config,
-				Reals:  endpoints.realServers(port.Name, protocol, vip.Is4()),
-			})
-			ipv4, ipv6 = ipv4 || vip.Is4(), ipv6 || vip.Is6()
-		}
+	r.Settings = settings(svc, endpointSlices, o, before, r.problem)
+	w := work{Rendered: &r, svc: svc, o: o,
+		all:       collect(endpointSlices, o, r.Settings, r.problem),
+		config:    config(svc, r.Settings, r.problem),
+		policies:  policiesOf(svc),
+		seen:      make(map[ipvs.Key]struct{}),
+		choices:   make(map[choiceKey]choice),
+		restricts: restriction(svc, r.problem),
 	}
-	r.Hairpin = endpoints.local(ipv4, ipv6)
+	w.frontends()
+	r.Hairpin = w.all.hairpin(w.ipv4, w.ipv6)
+	r.Health = w.health()
 	if len(r.Servers) == 0 {
-		r.Reason = "no usable cluster IP and port"
+		r.Reason = "no usable address and port"
 	}
-	slices.Sort(r.Warnings)
-	r.Warnings = slices.Compact(r.Warnings)
+	slices.SortFunc(r.Problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Text, b.Text), cmp.Compare(a.Reason, b.Reason))
+	})
+	r.Problems = slices.Compact(r.Problems)
 	return r
 }
 
-func (r *Rendered) warn(format string, args ...any) {
-	r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...))
+// complain records a problem.
+type complain func(reason, format string, args ...any)
+
+func (r *Rendered) problem(reason, format string, args ...any) {
+	r.Problems = append(r.Problems, Problem{reason, fmt.Sprintf(format, args...)})
 }
 
 // proxyNameLabel hands a Service to another proxy.
@@ -115,53 +205,22 @@ func unserved(svc *corev1.Service) string {
 	return ""
 }
 
-// clusterIPs returns the Service's usable cluster IPs.
-func clusterIPs(svc *corev1.Service, o Options, warn func(string, ...any)) []netip.Addr {
-	texts := svc.Spec.ClusterIPs
-	if len(texts) == 0 {
-		texts = []string{svc.Spec.ClusterIP}
-	}
-	var vips []netip.Addr
-	for _, text := range texts {
-		vip, err := netip.ParseAddr(text)
-		switch {
-		case err != nil || vip.Zone() != "" || vip.Is4In6():
-			warn("cluster IP %q is not an IP address", text)
-		case !bindable(vip):
-			warn("cluster IP %s can be no Service's address", vip)
-		case vip.Is6() && !o.IPv6:
-			warn("cluster IP %s: this node has no IPv6", vip)
-		case slices.ContainsFunc(o.Excluded, func(p netip.Prefix) bool { return p.Contains(vip) }):
-			warn("cluster IP %s is in ipvs.excludeCIDRs", vip)
-		case !slices.Contains(vips, vip):
-			vips = append(vips, vip)
-		}
-	}
-	return vips
-}
-
-// bindable refuses addresses that mean something else to every host.
-func bindable(a netip.Addr) bool {
-	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
-	return !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast() && a != broadcast
-}
-
 // config returns what all virtual servers of the Service have in common.
-func config(svc *corev1.Service, o Options, warn func(string, ...any)) ipvs.VirtualServer {
-	v := ipvs.VirtualServer{Scheduler: o.Scheduler, Flags: o.Flags}
+func config(svc *corev1.Service, s Settings, problem complain) ipvs.VirtualServer {
+	v := ipvs.VirtualServer{Scheduler: s.Scheduler, Flags: s.Flags}
 	switch svc.Spec.SessionAffinity {
 	case corev1.ServiceAffinityClientIP:
 		v.Persistence = defaultAffinity
 		if c := svc.Spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
 			seconds := min(max(*c.ClientIP.TimeoutSeconds, 1), maxAffinity)
 			if given := *c.ClientIP.TimeoutSeconds; given != seconds {
-				warn("session affinity of %d s: not from 1 to %d, %d is used", given, maxAffinity, seconds)
+				problem(badValue, "session affinity of %d s: not from 1 to %d, %d is used", given, maxAffinity, seconds)
 			}
 			v.Persistence = time.Duration(seconds) * time.Second
 		}
 	case corev1.ServiceAffinityNone, "":
 	default:
-		warn("session affinity %q is unknown", svc.Spec.SessionAffinity)
+		problem(badValue, "session affinity %q is unknown", svc.Spec.SessionAffinity)
 	}
 	return v
 }

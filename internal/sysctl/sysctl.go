@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -12,13 +13,26 @@ import (
 // reports the value found before and whether it was changed. A parameter that this kernel does not
 // have satisfies errors.Is with fs.ErrNotExist.
 func Ensure(name, value string) (before string, changed bool, err error) {
+	return set(name, value, func(before string) bool { return before == value })
+}
+
+// Raise is Ensure for a number that must not be lowered.
+func Raise(name string, least int64) (before string, changed bool, err error) {
+	return set(name, strconv.FormatInt(least, 10), func(before string) bool {
+		has, err := strconv.ParseInt(before, 10, 64)
+		return err == nil && has >= least
+	})
+}
+
+// set writes the value unless the one before is good enough.
+func set(name, value string, good func(before string) bool) (before string, changed bool, err error) {
 	path := filepath.Join("/proc/sys", name)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return "", false, fmt.Errorf("read sysctl %s: %w", name, err)
 	}
 	before = strings.TrimSpace(string(data))
-	if before == value {
+	if good(before) {
 		return before, false, nil
 	}
 	if err := os.WriteFile(path, []byte(value), 0o644); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -24,6 +25,8 @@ type Namespace struct {
 	path   string          // where it is mounted; empty until this process made the file
 	handle netns.NsHandle  // open as long as the namespace is
 	link   *netlink.Handle // rtnetlink inside the namespace
+
+	ports atomic.Uint32 // UDP ports used so far
 
 	mu      sync.Mutex
 	closers []io.Closer // servers, relays and held connections, closed before the namespace goes

@@ -17,6 +17,9 @@ func (n *Namespace) DialContext(ctx context.Context, network, addr string) (conn
 	}
 	dialer := net.Dialer{FallbackDelay: -1}
 	dialer.SetMultipathTCP(false)
+	if network == "udp" {
+		dialer.LocalAddr = &net.UDPAddr{Port: n.freshPort()}
+	}
 	err = n.Do(func() error {
 		if network == "sctp" {
 			conn, err = dialSCTP(ctx, to)
@@ -29,6 +32,16 @@ func (n *Namespace) DialContext(ctx context.Context, network, addr string) (conn
 		return nil, fmt.Errorf("from %s: %w", n.Name, err)
 	}
 	return conn, nil
+}
+
+// The local ports of UDP sockets, below those that the kernel gives out.
+const firstPort, lastPort = 10_000, 30_000
+
+// freshPort returns a local UDP port that this namespace has not used yet. IPVS and conntrack remember a UDP client by its
+// port for minutes: a port that the kernel happens to give out twice is no new client, and would be sent to the same
+// endpoint again.
+func (n *Namespace) freshPort() int {
+	return firstPort + int(n.ports.Add(1)-1)%(lastPort-firstPort)
 }
 
 // ListenTCP listens inside the namespace. Multipath TCP, Go's default for listeners, is off: the lab measures plain TCP.

@@ -1,0 +1,182 @@
+package controller
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-lb/fairlead/masq"
+)
+
+// ask returns the status, the header and the body of an answer.
+func ask(h http.Handler) (code int, header http.Header, body string) {
+	recorder := httptest.NewRecorder()
+	h.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", nil))
+	return recorder.Code, recorder.Header(), recorder.Body.String()
+}
+
+func getHealth(h http.Handler) (code int, body map[string]any) {
+	code, _, text := ask(h)
+	_ = json.Unmarshal([]byte(text), &body)
+	return code, body
+}
+
+func TestHealthTellsOfChangesThatWaitTooLong(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	waiting, any := start, false
+	h := newHealth(time.Minute, nil)
+	h.since = func() (time.Time, bool) { return waiting, any }
+	check := func(after time.Duration, want bool, when string) {
+		t.Helper()
+		if _, got := h.Check(start.Add(after)); got != want {
+			t.Errorf("%s: healthy is %v", when, got)
+		}
+	}
+	check(0, false, "before the first round")
+	h.finished(start)
+	check(time.Hour, true, "an hour without changes")
+	any = true
+	check(59*time.Second, true, "a change waits for 59 s")
+	check(61*time.Second, false, "a change waits for 61 s")
+	h.started(waiting, true)
+	any = false
+	check(61*time.Second, false, "a round works on it for 61 s")
+	h.finished(start)
+	check(61*time.Second, true, "the round has ended")
+}
+
+// TestHealthAnswersAreKubeProxys compares whole bodies, but for the current time.
+func TestHealthAnswersAreKubeProxys(t *testing.T) {
+	h := newHealth(time.Hour, []masq.Family{masq.IPv4, masq.IPv6})
+	var waiting time.Time
+	h.since = func() (time.Time, bool) { return waiting, !waiting.IsZero() }
+	updated := time.Now().Add(-time.Minute).UTC()
+	then, never := updated.Format(time.RFC3339Nano), "0001-01-01T00:00:00Z"
+	check := func(when string, handler http.Handler, code int, healthy bool, families, eligible, lastUpdated string) {
+		t.Helper()
+		got, header, body := ask(handler)
+		var times struct {
+			CurrentTime time.Time `json:"currentTime"`
+		}
+		if err := json.Unmarshal([]byte(body), &times); err != nil || time.Since(times.CurrentTime) > time.Minute {
+			t.Errorf("%s: %s: %v", when, body, err)
+		}
+		now := times.CurrentTime.Format(time.RFC3339Nano)
+		if lastUpdated == "" {
+			lastUpdated = now
+		}
+		status := fmt.Sprintf(`{"lastUpdated":%q,"healthy":%v}`, families, healthy)
+		want := fmt.Sprintf(`{"lastUpdated":%q,"currentTime":%q,%s"healthy":%v,"status":{"IPv4":%s,"IPv6":%[5]s}}`+"\n",
+			lastUpdated, now, eligible, healthy, status)
+		if got != code || body != want {
+			t.Errorf("%s: %d %swant %d %s", when, got, body, code, want)
+		}
+		if header.Get("Content-Type") != "application/json" || header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: headers %v", when, header)
+		}
+	}
+	const yes, no, unsaid = `"nodeEligible":true,`, `"nodeEligible":false,`, ""
+	check("before the first round", h.Healthz(), 503, false, never, yes, never)
+	check("before the first round", h.Livez(), 503, false, never, unsaid, never)
+	h.finished(updated)
+	check("all is well", h.Healthz(), 200, true, then, yes, "")
+	check("all is well", h.Livez(), 200, true, then, unsaid, "")
+	h.SetNodeEligible(false)
+	check("the node is about to go", h.Healthz(), 503, true, then, no, then)
+	check("the node is about to go", h.Livez(), 200, true, then, unsaid, "")
+	if !h.Healthy() {
+		t.Error("the node's eligibility is taken for the proxy's health")
+	}
+	h.SetNodeEligible(true)
+	waiting = time.Now().Add(-2 * time.Hour)
+	check("a change waits", h.Healthz(), 503, false, then, yes, then)
+	check("a change waits", h.Livez(), 503, false, then, unsaid, then)
+	h.families = []masq.Family{masq.IPv4}
+	if _, body := getHealth(h.Livez()); len(body["status"].(map[string]any)) != 1 {
+		t.Errorf("a node without IPv6 answers %v", body)
+	}
+}
+
+// TestANodeThatIsAboutToGoIsNotEligible follows a Node from before it is registered until it comes back.
+func TestANodeThatIsAboutToGoIsNotEligible(t *testing.T) {
+	r := newRig(t)
+	node := func(edit func(*corev1.Node)) *corev1.Node {
+		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName}}
+		edit(n)
+		return n
+	}
+	taint := func(key string) func(*corev1.Node) {
+		return func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{{Key: "other"}, {Key: key}} }
+	}
+	now := metav1.Now()
+	for _, c := range []struct {
+		what string
+		node *corev1.Node
+		code int
+	}{
+		{"no Node object yet", nil, 200},
+		{"a Node", node(func(*corev1.Node) {}), 200},
+		{"another taint", node(taint("node.kubernetes.io/unschedulable")), 200},
+		{"the autoscaler's taint", node(taint("ToBeDeletedByClusterAutoscaler")), 503},
+		{"the taint is taken away", node(func(*corev1.Node) {}), 200},
+		{"deleted, and waiting for its finalizers", node(func(n *corev1.Node) { n.DeletionTimestamp = &now }), 503},
+		{"gone", nil, 503},
+		{"still gone", nil, 503},
+		{"registered again", node(func(*corev1.Node) {}), 200},
+	} {
+		r.world.nodes = c.node
+		r.round()
+		if code, body := getHealth(r.c.Health.Healthz()); code != c.code || body["nodeEligible"] != (c.code == 200) {
+			t.Errorf("%s: /healthz %d %v", c.what, code, body)
+		}
+		if code, body := getHealth(r.c.Health.Livez()); code != 200 || body["nodeEligible"] != nil {
+			t.Errorf("%s: /livez %d %v", c.what, code, body)
+		}
+	}
+}
+
+// TestTrimKeepsWhatIsReadOfANode compares what is known about a Node before and after it is cached.
+func TestTrimKeepsWhatIsReadOfANode(t *testing.T) {
+	now := metav1.Now()
+	full := func() *corev1.Node {
+		return &corev1.Node{
+			ObjectMeta: metav1.ObjectMeta{
+				Name: nodeName, Labels: map[string]string{corev1.LabelTopologyZone: "a"},
+				Annotations: map[string]string{"other": "x"}, Finalizers: []string{"x"}, DeletionTimestamp: &now,
+			},
+			Spec: corev1.NodeSpec{PodCIDRs: []string{"10.244.3.0/24"}, Taints: []corev1.Taint{{Key: toBeDeleted}}},
+			Status: corev1.NodeStatus{
+				Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.7"}},
+				Images:    []corev1.ContainerImage{{Names: []string{"x"}}},
+			},
+		}
+	}
+	for _, edit := range []func(*corev1.Node){
+		func(*corev1.Node) {},
+		func(n *corev1.Node) { n.DeletionTimestamp = nil },
+		func(n *corev1.Node) { n.Spec.Taints = nil },
+	} {
+		before, object := full(), full()
+		edit(before)
+		edit(object)
+		trimmed, err := trim(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, got := nodeOf(before, nil), nodeOf(trimmed.(*corev1.Node), nil)
+		if !got.equal(want) || got.eligible || !slices.Equal(got.ips, []netip.Addr{netip.MustParseAddr("192.0.2.7")}) {
+			t.Errorf("after trim %+v, before %+v", got, want)
+		}
+		if object.Status.Images != nil || object.Annotations["other"] != "" {
+			t.Errorf("left: %+v", object)
+		}
+	}
+}

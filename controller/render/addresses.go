@@ -1,0 +1,182 @@
+package render
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// clusterIPs returns the Service's usable cluster IPs and notes in which families it has any: in
+// another one it has no other address either.
+func (w *work) clusterIPs() (vips []netip.Addr) {
+	texts := w.svc.Spec.ClusterIPs
+	if len(texts) == 0 {
+		texts = []string{w.svc.Spec.ClusterIP}
+	}
+	for _, text := range texts {
+		vip, ok := w.address("cluster IP", text)
+		if !ok || slices.Contains(vips, vip) {
+			continue
+		}
+		w.ipv4, w.ipv6 = w.ipv4 || vip.Is4(), w.ipv6 || vip.Is6()
+		if w.excluded("cluster IP", vip) {
+			continue
+		}
+		vips = append(vips, vip)
+	}
+	return vips
+}
+
+// ingressIPs returns the addresses that a load balancer hands on to this node as they are. One with
+// ipMode Proxy sends to node ports, and one with a host name only is for DNS.
+func (w *work) ingressIPs() (vips []netip.Addr) {
+	if w.svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
+		return nil
+	}
+	for _, ingress := range w.svc.Status.LoadBalancer.Ingress {
+		if ingress.IP == "" || ingress.IPMode != nil && *ingress.IPMode != corev1.LoadBalancerIPModeVIP {
+			continue
+		}
+		if vip, ok := w.borrowed(LoadBalancer, "load balancer IP", ingress.IP); ok && !slices.Contains(vips, vip) {
+			vips = append(vips, vip)
+		}
+	}
+	return vips
+}
+
+func (w *work) externalIPs() (vips []netip.Addr) {
+	for _, text := range w.svc.Spec.ExternalIPs {
+		vip, ok := w.borrowed(ExternalIP, "external IP", text)
+		if !ok || slices.Contains(vips, vip) {
+			continue
+		}
+		if allowed := w.o.AllowedExternalIPs; len(allowed) > 0 && !contains(allowed, vip) {
+			w.problem(refused, "external IP %s is not in externalIPs.allowedCIDRs", vip)
+			continue
+		}
+		vips = append(vips, vip)
+	}
+	return vips
+}
+
+// nodeAddrs returns the node's addresses in the families of the Service.
+func (w *work) nodeAddrs() (addrs []netip.Addr) {
+	for _, addr := range w.o.NodePortAddrs {
+		if (addr.Is4() && w.ipv4 || addr.Is6() && w.ipv6) && !contains(w.o.Excluded, addr) {
+			addrs = append(addrs, addr)
+		}
+	}
+	return addrs
+}
+
+// borrowed reads an address that somebody chose who may not own it.
+func (w *work) borrowed(kind Kind, what, text string) (vip netip.Addr, ok bool) {
+	vip, ok = w.address(what, text)
+	switch {
+	case !ok || w.excluded(what, vip):
+		return vip, false
+	case vip.Is4() && !w.ipv4 || vip.Is6() && !w.ipv6:
+		w.problem(badAddress, "%s %s: the Service has no cluster IP of that family", what, vip)
+		return vip, false
+	}
+	w.External = append(w.External, vip)
+	if w.o.Refused != nil {
+		if whose := w.o.Refused(kind, vip); whose != "" {
+			w.problem(refused, "%s %s belongs to %s and is not taken away", what, vip, whose)
+			return vip, false
+		}
+	}
+	return vip, true
+}
+
+// address reads an address that could be a VIP.
+func (w *work) address(what, text string) (vip netip.Addr, ok bool) {
+	vip, err := netip.ParseAddr(text)
+	switch {
+	case err != nil || vip.Zone() != "" || vip.Is4In6():
+		w.problem(badAddress, "%s %q is not an IP address", what, text)
+	case !bindable(vip):
+		w.problem(refused, "%s %s can be no Service's address", what, vip)
+	case vip.Is6() && !w.o.IPv6:
+		w.problem(badAddress, "%s %s: this node has no IPv6", what, vip)
+	default:
+		return vip, true
+	}
+	return vip, false
+}
+
+func (w *work) excluded(what string, vip netip.Addr) bool {
+	if !contains(w.o.Excluded, vip) {
+		return false
+	}
+	w.problem(refused, "%s %s is in ipvs.excludeCIDRs", what, vip)
+	return true
+}
+
+func contains(cidrs []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(cidrs, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// bindable refuses addresses that mean something else to every host.
+func bindable(a netip.Addr) bool {
+	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast() && a != broadcast
+}
+
+// ranges are the loadBalancerSourceRanges of a Service, by family.
+type ranges struct {
+	any    bool // some are given, and some could not be read: then a family without any admits nobody
+	v4, v6 []netip.Prefix
+}
+
+// restriction reads loadBalancerSourceRanges. One that cannot be read admits nobody, and does not lift
+// the restriction.
+func restriction(svc *corev1.Service, problem complain) (r ranges) {
+	for _, text := range svc.Spec.LoadBalancerSourceRanges {
+		cidr, err := netip.ParsePrefix(strings.TrimSpace(text))
+		switch {
+		case err != nil || cidr.Addr().Is4In6():
+			problem(badValue, "source range %q is not a CIDR; it admits nobody", text)
+			r.any = true
+		case cidr.Addr().Is4():
+			r.v4 = append(r.v4, cidr.Masked())
+		default:
+			r.v6 = append(r.v6, cidr.Masked())
+		}
+	}
+	return r
+}
+
+// at returns who may come to a VIP. Ranges of the other family do not concern it, and one of length 0
+// is no restriction. A range with an address of this node also admits the VIP itself: a process of the
+// node that connects to a bound VIP has it as its source.
+func (r ranges) at(vip netip.Addr, nodeIPs []netip.Addr) (restricted bool, sources []netip.Prefix) {
+	cidrs := r.v4
+	if vip.Is6() {
+		cidrs = r.v6
+	}
+	if len(cidrs) == 0 {
+		return r.any, nil
+	}
+	itself := netip.PrefixFrom(vip, vip.BitLen())
+	for _, cidr := range cidrs {
+		if cidr.Bits() == 0 {
+			return false, nil
+		}
+		sources = append(sources, cidr)
+		if slices.ContainsFunc(nodeIPs, cidr.Contains) {
+			sources = append(sources, itself)
+		}
+	}
+	slices.SortFunc(sources, comparePrefixes)
+	return true, slices.Compact(sources)
+}
+
+func comparePrefixes(a, b netip.Prefix) int {
+	if c := a.Addr().Compare(b.Addr()); c != 0 {
+		return c
+	}
+	return a.Bits() - b.Bits()
+}
