@@ -119,3 +119,13 @@ func (v *svc) slicePorts(defaults []discoveryv1.EndpointPort) []discoveryv1.Endp
 
 // protocolOf is a way's protocol in the API's words.
 func protocolOf(network string) corev1.Protocol { return corev1.Protocol(strings.ToUpper(network)) }
+
+// deleteNow is what a plain deletion asks for.
+var deleteNow = metav1.DeleteOptions{}
+
+// create writes one more slice.
+func (v *svc) create(slice *discoveryv1.EndpointSlice) {
+	v.s.t.Helper()
+	_, err := v.s.api.client.DiscoveryV1().EndpointSlices(namespace).Create(v.s.t.Context(), slice, metav1.CreateOptions{})
+	must(v.s.t, err)
+}

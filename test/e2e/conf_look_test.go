@@ -141,3 +141,14 @@ func (s *stage) all(ways []way, what string, check func(way) error) {
 		return errors.Join(list...)
 	})
 }
+
+// sometimes is true when check succeeds at least once in as many tries as it takes to reach every one of two endpoints.
+func (s *stage) sometimes(check func() error) error {
+	var err error
+	for range asks(2) {
+		if err = check(); err == nil {
+			return nil
+		}
+	}
+	return err
+}
