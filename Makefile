@@ -10,7 +10,7 @@ VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 GO_STATIC   := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 # The packages whose tests want a real kernel, in the order of their run in the VM.
-KERNEL_PACKAGES := ./internal/nlbatch ./ipvs ./dummyif ./masq ./conntrack ./cmd/fairlead ./controller ./test/lab ./test/e2e
+KERNEL_PACKAGES := ./internal/nlbatch ./internal/hostaddr ./ipvs ./dummyif ./masq ./conntrack ./cmd/fairlead ./controller ./test/lab ./test/e2e
 
 export FAIRLEAD_CACHE := $(CACHE)
 

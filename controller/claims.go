@@ -10,104 +10,211 @@ import (
 
 	"github.com/fairlead-lb/fairlead/controller/render"
 	"github.com/fairlead-lb/fairlead/dummyif"
+	"github.com/fairlead-lb/fairlead/internal/fwmark"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 )
 
-// claims decides what is desired where Services share: of two that want one virtual server the
-// older gets it, and an address or set entry is desired as long as anybody needs it. It writes only
-// the desired side of the three tables.
+// claims decides what is desired where Services share: of two that want one virtual server one gets
+// it, and an address or set entry is desired as long as anybody needs it. It writes only the desired
+// side of the three tables.
 type claims struct {
 	ipvs    *ipvs.Table
 	dummyif *dummyif.Device
 	masq    *masq.Ruleset
+	marks   *marks
 
-	servers map[ipvs.Key][]claimant // the first one has it
+	servers map[ipvs.Key]*claim
 	names   map[types.NamespacedName]held
 	vips    counts
 	hairpin counts
+	wanted  map[netip.Addr]map[types.NamespacedName]struct{} // addresses that could be somebody else's, and who wants them
+
+	noLocalInternal, noLocalExternal int // Services whose Local policy finds no endpoint here
+
+	turned map[ipvs.Key]struct{} // UDP virtual servers whose clients may have to be told: see staleFlows
+}
+
+// claim is a virtual server: who wants it, and what is desired in the sets for the one that has it.
+type claim struct {
+	claimants []claimant // the first one has it
+	entries   []entry
+	bound     bool // its address is a VIP
 }
 
 // claimant is a Service that wants a virtual server.
 type claimant struct {
 	name    types.NamespacedName
 	created time.Time
+	kind    render.Kind
 }
 
+// compare puts the one that gets the virtual server first. A cluster IP has been given out by the API
+// server and is nobody else's; whoever names it as an external IP must not take it over. Among others
+// the older Service has it, and the name decides between equals.
 func (c claimant) compare(o claimant) int {
-	return cmp.Or(c.created.Compare(o.created), cmp.Compare(c.name.String(), o.name.String()))
+	given := func(k render.Kind) int {
+		if k == render.ClusterIP {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(given(c.kind)-given(o.kind), c.created.Compare(o.created), cmp.Compare(c.name.String(), o.name.String()))
 }
 
 // held is what one Service claims at present.
 type held struct {
-	servers []ipvs.Key
-	hairpin []netip.Addr
+	servers  []ipvs.Key
+	locals   []ipvs.Key // by mark
+	owners   []markOwner
+	hairpin  []netip.Addr
+	external []netip.Addr
+
+	noLocalInternal, noLocalExternal bool
 }
 
-// lost is a virtual server that a Service wants and an older one has.
+// lost is a virtual server that a Service wants and another one has.
 type lost struct {
 	key    ipvs.Key
 	winner types.NamespacedName
 }
 
-func newClaims(i *ipvs.Table, d *dummyif.Device, m *masq.Ruleset) *claims {
+func newClaims(i *ipvs.Table, d *dummyif.Device, m *masq.Ruleset, numbers fwmark.Range) *claims {
 	return &claims{
 		ipvs: i, dummyif: d, masq: m,
-		servers: make(map[ipvs.Key][]claimant),
+		marks: newMarks(numbers, func(mark uint32) bool {
+			return m.LeadsTo(mark) || i.Has(ipvs.MarkKey(mark, false)) || i.Has(ipvs.MarkKey(mark, true))
+		}),
+		servers: make(map[ipvs.Key]*claim),
 		names:   make(map[types.NamespacedName]held),
 		vips:    make(counts),
 		hairpin: make(counts),
+		wanted:  make(map[netip.Addr]map[types.NamespacedName]struct{}),
+		turned:  make(map[ipvs.Key]struct{}),
 	}
 }
 
-// replace makes the Service's claims exactly what was rendered. It returns what the Service wants
-// and does not get, and the Services that must be rendered anew because they now get, or no longer
-// get, what they want.
-func (c *claims) replace(name types.NamespacedName, created time.Time, r render.Rendered) (losses []lost, wake []types.NamespacedName) {
+// replaced is what came of a claim.
+type replaced struct {
+	losses  []lost
+	woken   []types.NamespacedName // must be rendered anew: they now get, or no longer get, what they want
+	noMarks bool                   // there was no free mark for local endpoints
+
+	localsTurned bool // so may clients from outside have to be told: see claims.turned
+}
+
+// replace makes the Service's claims exactly what was rendered.
+func (c *claims) replace(name types.NamespacedName, created time.Time, r render.Rendered) (result replaced) {
 	before := c.names[name]
+	now := held{
+		hairpin: r.Hairpin, external: r.External,
+		noLocalInternal: r.NoLocalInternal, noLocalExternal: r.NoLocalExternal,
+	}
+	c.noLocalInternal += change(before.noLocalInternal, now.noLocalInternal)
+	c.noLocalExternal += change(before.noLocalExternal, now.noLocalExternal)
+	marks := c.replaceLocals(name, &now, r, &result)
+	c.dropLocals(before, now, &result)
+	wanted := make(map[ipvs.Key]struct{}, len(r.Servers))
+	for _, server := range r.Servers {
+		wanted[server.Key] = struct{}{}
+	}
 	for _, key := range before.servers {
-		if !slices.ContainsFunc(r.Servers, func(s render.Server) bool { return s.Key == key }) {
-			wake = append(wake, c.release(key, name)...)
+		if _, stays := wanted[key]; !stays {
+			result.woken = append(result.woken, c.release(key, name)...)
 		}
 	}
-	var now held
 	for _, server := range r.Servers {
 		now.servers = append(now.servers, server.Key)
-		wake = append(wake, c.claim(server.Key, claimant{name, created})...)
-		if winner := c.servers[server.Key][0].name; winner != name {
-			losses = append(losses, lost{server.Key, winner})
+		result.woken = append(result.woken, c.claim(server.Key, claimant{name, created, server.Kind})...)
+		if winner := c.servers[server.Key].claimants[0].name; winner != name {
+			result.losses = append(result.losses, lost{server.Key, winner})
 			continue
 		}
-		c.ipvs.Set(server.Key, server.Config, server.Reals)
+		c.set(server, marks, r.Settings.DrainTimeout)
+		if result.localsTurned {
+			c.turn(server.Key)
+		}
 	}
-	now.hairpin = r.Hairpin
 	c.replaceHairpin(before.hairpin, now.hairpin)
-	if len(now.servers) == 0 {
+	c.replaceWanted(name, before.external, now.external)
+	if len(now.servers) == 0 && len(now.external) == 0 {
 		delete(c.names, name)
 	} else {
 		c.names[name] = now
 	}
-	return losses, wake
+	return result
+}
+
+// change is by how much a count of Services changes.
+func change(before, now bool) int {
+	switch {
+	case now && !before:
+		return 1
+	case before && !now:
+		return -1
+	}
+	return 0
+}
+
+// set makes the virtual server desired as rendered, for the Service that has it.
+func (c *claims) set(s render.Server, marks []uint32, drain *time.Duration) {
+	mark := c.marks.numbers.Drop()
+	if s.Outside == render.OutsideLocal {
+		mark = marks[s.Local]
+	}
+	if c.setServer(s.Key, s.Config, s.Reals, drain) {
+		c.turn(s.Key)
+	}
+	claim := c.servers[s.Key]
+	entries := entriesOf(s, mark)
+	for _, e := range entries {
+		c.masq.SetMark(e.Entry, e.mark)
+	}
+	for _, e := range claim.entries {
+		if !slices.ContainsFunc(entries, func(o entry) bool { return o.Entry == e.Entry }) {
+			c.masq.Unset(e.Entry)
+		}
+	}
+	claim.entries = entries
+	c.bind(s.Key.Addr.Addr(), claim, s.Kind != render.NodePort)
+}
+
+func (c *claims) setServer(k ipvs.Key, v ipvs.VirtualServer, reals render.Reals, drain *time.Duration) (turned bool) {
+	turned = c.ipvs.Set(k, v, reals)
+	c.ipvs.SetDrainTimeout(k, drain)
+	return turned
+}
+
+// bind makes the address of a virtual server a VIP, or no longer one for its sake. Node ports are at
+// addresses that the node has anyway.
+func (c *claims) bind(addr netip.Addr, claim *claim, bound bool) {
+	switch {
+	case bound == claim.bound:
+	case bound:
+		if c.vips.add(addr) {
+			c.masq.Set(vipEntry(addr))
+			c.dummyif.Set(addr)
+		}
+	case c.vips.remove(addr):
+		c.masq.Unset(vipEntry(addr))
+		c.dummyif.Unset(addr)
+	}
+	claim.bound = bound
 }
 
 // claim adds or keeps the Service among those that want the virtual server. It returns the other
 // Service, if any, that has just got it or lost it.
 func (c *claims) claim(key ipvs.Key, me claimant) (woken []types.NamespacedName) {
-	list := c.servers[key]
-	if len(list) == 0 {
-		c.masq.Set(served(key))
-		if c.vips.add(key.Addr.Addr()) {
-			c.masq.Set(vipEntry(key.Addr.Addr()))
-			c.dummyif.Set(key.Addr.Addr())
-		}
-		c.servers[key] = []claimant{me}
+	it := c.servers[key]
+	if it == nil {
+		c.servers[key] = &claim{claimants: []claimant{me}}
 		return nil
 	}
-	winner := list[0].name
-	list = slices.DeleteFunc(list, func(o claimant) bool { return o.name == me.name })
+	winner := it.claimants[0].name
+	list := slices.DeleteFunc(it.claimants, func(o claimant) bool { return o.name == me.name })
 	list = append(list, me)
 	slices.SortFunc(list, claimant.compare)
-	c.servers[key] = list
+	it.claimants = list
 	switch list[0].name {
 	case winner:
 		return nil
@@ -120,22 +227,22 @@ func (c *claims) claim(key ipvs.Key, me claimant) (woken []types.NamespacedName)
 // release removes the Service from those that want the virtual server. It returns the Service that
 // gets it now.
 func (c *claims) release(key ipvs.Key, name types.NamespacedName) (woken []types.NamespacedName) {
-	winner := c.servers[key][0].name
-	list := slices.DeleteFunc(c.servers[key], func(o claimant) bool { return o.name == name })
-	if len(list) > 0 {
-		c.servers[key] = list
+	claim := c.servers[key]
+	winner := claim.claimants[0].name
+	claim.claimants = slices.DeleteFunc(claim.claimants, func(o claimant) bool { return o.name == name })
+	if len(claim.claimants) > 0 {
 		if winner == name {
-			return []types.NamespacedName{list[0].name}
+			return []types.NamespacedName{claim.claimants[0].name}
 		}
 		return nil
 	}
 	delete(c.servers, key)
 	c.ipvs.Unset(key)
-	c.masq.Unset(served(key))
-	if c.vips.remove(key.Addr.Addr()) {
-		c.masq.Unset(vipEntry(key.Addr.Addr()))
-		c.dummyif.Unset(key.Addr.Addr())
+	c.turn(key)
+	for _, e := range claim.entries {
+		c.masq.Unset(e.Entry)
 	}
+	c.bind(key.Addr.Addr(), claim, false)
 	return nil
 }
 
@@ -152,6 +259,21 @@ func (c *claims) replaceHairpin(before, now []netip.Addr) {
 	}
 }
 
+// replaceWanted keeps who must be asked again when an address gets, or loses, an owner.
+func (c *claims) replaceWanted(name types.NamespacedName, before, now []netip.Addr) {
+	for _, addr := range before {
+		if delete(c.wanted[addr], name); len(c.wanted[addr]) == 0 {
+			delete(c.wanted, addr)
+		}
+	}
+	for _, addr := range now {
+		if c.wanted[addr] == nil {
+			c.wanted[addr] = make(map[types.NamespacedName]struct{})
+		}
+		c.wanted[addr][name] = struct{}{}
+	}
+}
+
 // rebind makes every VIP desired anew, after the node's own addresses have changed.
 func (c *claims) rebind() {
 	for vip := range c.vips {
@@ -159,30 +281,8 @@ func (c *claims) rebind() {
 	}
 }
 
-func served(k ipvs.Key) masq.Entry {
-	return masq.Entry{Set: masq.Served, Addr: k.Addr.Addr(), Port: k.Addr.Port(), Protocol: uint8(k.Protocol)}
-}
-
-func vipEntry(vip netip.Addr) masq.Entry { return masq.Entry{Set: masq.VIPs, Addr: vip} }
-
-func keyOf(e masq.Entry) ipvs.Key {
-	return ipvs.Key{Addr: netip.AddrPortFrom(e.Addr, e.Port), Protocol: ipvs.Protocol(e.Protocol)}
-}
-
-// counts says how many need an address.
-type counts map[netip.Addr]int
-
-// add reports whether this is the first one.
-func (c counts) add(addr netip.Addr) bool {
-	c[addr]++
-	return c[addr] == 1
-}
-
-// remove reports whether this was the last one.
-func (c counts) remove(addr netip.Addr) bool {
-	if c[addr]--; c[addr] > 0 {
-		return false
-	}
-	delete(c, addr)
-	return true
+// settled says that every set entry of a virtual server is in the kernel as it is desired.
+func (c *claims) settled(k ipvs.Key) bool {
+	claim := c.servers[k]
+	return claim == nil || !slices.ContainsFunc(claim.entries, func(e entry) bool { return !c.masq.Settled(e.Entry) })
 }

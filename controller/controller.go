@@ -5,14 +5,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/fairlead-lb/fairlead/conntrack"
+	"github.com/fairlead-lb/fairlead/controller/healthcheck"
 	"github.com/fairlead-lb/fairlead/controller/render"
 	"github.com/fairlead-lb/fairlead/controller/source"
 	"github.com/fairlead-lb/fairlead/dummyif"
+	"github.com/fairlead-lb/fairlead/internal/relay"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 )
@@ -20,7 +24,8 @@ import (
 // Options are the controller's part of the configuration.
 type Options struct {
 	NodeName      string
-	HostIPs       []netip.Addr // the host's own addresses, for want of a Node object
+	Host          Host
+	Events        Events // nil: problems are only logged
 	Scheduler     string
 	Flags         ipvs.Flags
 	Excluded      []netip.Prefix
@@ -30,6 +35,9 @@ type Options struct {
 	BindRoutes    bool
 	Masq          masq.Options
 	NodeCIDR      bool // pods are what comes from the Node's podCIDRs
+	NodePorts     NodePorts
+
+	AllowedExternalIPs []netip.Prefix // the only ones that Services may name; none: all
 }
 
 // Kernel is everything that the controller writes to.
@@ -37,6 +45,7 @@ type Kernel struct {
 	IPVS    ipvs.Kernel
 	Dummyif dummyif.Kernel
 	Masq    masq.Kernel
+	Flows   conntrack.Kernel // nil: stale UDP flows stay
 }
 
 // Controller keeps the kernel of one node equal to the cluster's Services. Run owns all its state;
@@ -51,9 +60,19 @@ type Controller struct {
 	dirty   *dirty
 	node    node
 
+	factsStale   atomic.Bool // node, host addresses or owners are to be looked at again
+	owners       map[netip.Addr]owner
+	problems     *problems
+	settings     map[types.NamespacedName]render.Settings // of Services with annotations
+	schedulers   map[string]error                         // what the kernel said when asked
+	healthChecks *healthcheck.Servers
+	relay        *relay.Relay
+	relays       map[types.NamespacedName][]netip.AddrPort
+
 	ipvs    *ipvs.Table
 	dummyif *dummyif.Device
 	masq    *masq.Ruleset
+	flows   conntrack.Kernel
 	claims  *claims
 
 	trigger   trigger
@@ -70,32 +89,67 @@ type Controller struct {
 func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 	c := &Controller{
 		options: o, log: log, source: src,
-		dirty:   newDirty(),
-		node:    nodeOf(nil, o.HostIPs),
-		stale:   true,
-		Health:  newHealth(2*o.SyncPeriod, k.Masq.Families()),
-		Metrics: newMetrics(),
+		dirty: newDirty(),
+		stale: true, flows: k.Flows,
+		problems: newProblems(),
+		settings: make(map[types.NamespacedName]render.Settings),
+		relays:   make(map[types.NamespacedName][]netip.AddrPort),
+		Health:   newHealth(2*o.SyncPeriod, k.Masq.Families()),
+		Metrics:  newMetrics(),
 	}
-	c.render = render.Options{Scheduler: o.Scheduler, Flags: o.Flags, NodeName: o.NodeName, Excluded: o.Excluded}
+	c.schedulers = map[string]error{o.Scheduler: nil}
+	c.render = render.Options{
+		Scheduler: o.Scheduler, Flags: o.Flags, NodeName: o.NodeName, Excluded: o.Excluded,
+		Usable: c.usable(k.IPVS), Localhost: o.NodePorts.Localhost,
+		AllowedExternalIPs: o.AllowedExternalIPs, Refused: c.refused,
+	}
 	for _, family := range k.Masq.Families() {
 		c.render.IPv6 = c.render.IPv6 || family == masq.IPv6
 	}
 	c.ipvs = ipvs.NewTable(k.IPVS, o.DrainTimeout)
+	c.ipvs.SetMarks(o.Masq.Marks)
 	c.dummyif = dummyif.NewDevice(k.Dummyif, o.BindRoutes, func(vip netip.Addr) netip.Addr { return c.node.ip(vip) })
 	c.masq = masq.NewRuleset(k.Masq, o.Masq)
-	c.claims = newClaims(c.ipvs, c.dummyif, c.masq)
+	c.claims = newClaims(c.ipvs, c.dummyif, c.masq, o.Masq.Marks)
 	c.Health.since = c.dirty.oldest
+	c.factsStale.Store(true)
+	c.healthChecks = healthcheck.New(c.Health.Healthy, nil, c.cannotListen)
+	c.relay = relay.New(func(listen netip.AddrPort, err error) {
+		c.log.Error("cannot serve a node port on the loopback", "listen", listen.String(), "err", err)
+	})
 	return c
+}
+
+// usable asks the kernel for a scheduler once.
+func (c *Controller) usable(kernel ipvs.Kernel) func(string) error {
+	return func(scheduler string) error {
+		err, asked := c.schedulers[scheduler]
+		if !asked {
+			err = kernel.ProbeScheduler(scheduler)
+			c.schedulers[scheduler] = err
+		}
+		return err
+	}
+}
+
+// cannotListen reports a health check node port that is taken. It is called from other goroutines.
+func (c *Controller) cannotListen(name types.NamespacedName, port uint16, err error) {
+	c.log.Error("cannot serve a health check node port yet", "service", name.String(), "port", port, "err", err)
+	if svc := c.objects.service(name); svc != nil && c.options.Events != nil {
+		c.options.Events.Warning(svc, "FailedToStartServiceHealthcheck",
+			fmt.Sprintf("cannot listen on health check node port %d yet: %v", port, err))
+	}
 }
 
 // Run keeps the kernel in step until ctx ends, and then leaves it as it is. It returns an error when
 // the kernel cannot be read at the start, or when the source fails.
 func (c *Controller) Run(ctx context.Context) error {
-	informers, err := newInformers(c.source, c.options.NodeName,
-		func(name types.NamespacedName) { c.dirty.add(name) }, c.dirty.poke)
+	informers, err := newInformers(c.source, c.options.NodeName, c.serviceChanged, c.factsChanged)
 	if err != nil {
 		return err
 	}
+	defer c.healthChecks.Close()
+	defer c.relay.Close()
 	c.objects = informers
 	if err := c.resync(time.Now()); err != nil { // rules and sets before anything else, and whatever the API server does
 		return fmt.Errorf("read the kernel: %w", err)
@@ -103,6 +157,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if c.source.Run != nil {
 		group.Go(func() error { return c.source.Run(ctx) })
+	}
+	if c.options.Host.Watch != nil {
+		group.Go(func() error { return c.options.Host.Watch(ctx, c.factsChanged) })
 	}
 	informers.run(ctx)
 	group.Go(func() error {
@@ -114,6 +171,15 @@ func (c *Controller) Run(ctx context.Context) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// serviceChanged puts a name into the dirty set. It is what every event about a Service or one of its
+// slices comes to.
+func (c *Controller) serviceChanged(name types.NamespacedName) {
+	c.dirty.add(name)
+	if name == apiServer() {
+		c.factsChanged() // nobody may take the API server's addresses
+	}
 }
 
 // incompletePoll is how often an incomplete source is asked again: deletions wait for its answer.

@@ -132,7 +132,8 @@ func TestANodeThatIsAboutToGoIsNotEligible(t *testing.T) {
 		{"still gone", nil, 503},
 		{"registered again", node(func(*corev1.Node) {}), 200},
 	} {
-		r.world.nodes = c.node
+		r.world.this = c.node
+		r.c.factsChanged()
 		r.round()
 		if code, body := getHealth(r.c.Health.Healthz()); code != c.code || body["nodeEligible"] != (c.code == 200) {
 			t.Errorf("%s: /healthz %d %v", c.what, code, body)

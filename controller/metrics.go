@@ -24,6 +24,9 @@ type Metrics struct {
 	draining prometheus.Gauge
 	audit    prometheus.Gauge
 	drift    *prometheus.CounterVec
+	flows    prometheus.Counter
+	problems *prometheus.GaugeVec
+	noLocal  *prometheus.GaugeVec
 }
 
 func newMetrics() *Metrics {
@@ -56,6 +59,13 @@ func newMetrics() *Metrics {
 		audit:    prometheus.NewGauge(gauge("audit_duration_seconds", "Duration of the first step of the last audit of the kernel.")),
 		drift:    prometheus.NewCounterVec(counter("drift_total", "Kernel objects found other than Fairlead left them, by package."), []string{"package"}),
 	}
+	m.flows = prometheus.NewCounter(counter("stale_flows_deleted_total", "UDP flows deleted because their endpoint serves no more."))
+	m.problems = prometheus.NewGaugeVec(gauge("problems", "What is wrong with Services at present, by reason: see their Events."), []string{"reason"})
+	m.noLocal = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "kubeproxy_sync_proxy_rules_no_local_endpoints_total", // kube-proxy's name, which dashboards know
+		Help: "Services with a Local traffic policy that have endpoints, but none on this node.",
+	}, []string{"traffic_policy"})
+	m.Registry.MustRegister(m.flows, m.problems, m.noLocal)
 	m.Registry.MustRegister(m.renders, m.rounds, m.duration, m.last, m.messages, m.pending, m.services, m.servers,
 		m.draining, m.audit, m.drift, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{"success", "error"} {
@@ -76,6 +86,11 @@ func (m *Metrics) synced(c *Controller, took time.Duration, err error) {
 	m.services.Set(float64(len(c.claims.names)))
 	m.servers.Set(float64(len(c.claims.servers)))
 	m.draining.Set(float64(c.ipvs.Draining()))
+	m.noLocal.WithLabelValues("internal").Set(float64(c.claims.noLocalInternal))
+	m.noLocal.WithLabelValues("external").Set(float64(c.claims.noLocalExternal))
+	for reason, n := range c.problems.counts {
+		m.problems.WithLabelValues(reason).Set(float64(n))
+	}
 	for name, p := range map[string]interface {
 		Messages() uint64
 		Pending() int

@@ -20,16 +20,18 @@ import (
 type objects interface {
 	service(types.NamespacedName) *corev1.Service
 	endpointSlices(types.NamespacedName) []*discoveryv1.EndpointSlice
-	node() *corev1.Node
+	node() *corev1.Node    // this one
+	nodes() []*corev1.Node // all, as far as the source tells
+	names() []types.NamespacedName
 }
 
 const byService = "service" // index of EndpointSlices by the Service that they belong to
 
 // informers fills the caches from a source and puts the names of what changed into the dirty set.
 type informers struct {
-	services, slices, nodes cache.SharedIndexInformer
-	nodeName                string
-	registrations           []cache.ResourceEventHandlerRegistration
+	services, slices, allNodes cache.SharedIndexInformer
+	nodeName                   string
+	registrations              []cache.ResourceEventHandlerRegistration
 }
 
 var _ objects = (*informers)(nil)
@@ -39,24 +41,27 @@ func newInformers(src source.Source, nodeName string, changed func(types.Namespa
 		nodeName: nodeName,
 		services: cache.NewSharedIndexInformer(src.Services, &corev1.Service{}, 0, cache.Indexers{}),
 		slices:   cache.NewSharedIndexInformer(src.EndpointSlices, &discoveryv1.EndpointSlice{}, 0, cache.Indexers{byService: indexByService}),
-		nodes:    cache.NewSharedIndexInformer(src.Nodes, &corev1.Node{}, 0, cache.Indexers{}),
+		allNodes: cache.NewSharedIndexInformer(src.Nodes, &corev1.Node{}, 0, cache.Indexers{}),
 	}
 	for _, w := range []struct {
-		informer cache.SharedIndexInformer
-		react    func(object metav1.Object)
+		informer  cache.SharedIndexInformer
+		transform cache.TransformFunc
+		handler   cache.ResourceEventHandler
 	}{
-		{i.services, func(o metav1.Object) { changed(types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}) }},
-		{i.slices, func(o metav1.Object) {
+		{i.services, trim, names(func(o metav1.Object) {
+			changed(types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()})
+		})},
+		{i.slices, trim, names(func(o metav1.Object) {
 			if name := o.GetLabels()[discoveryv1.LabelServiceName]; name != "" {
 				changed(types.NamespacedName{Namespace: o.GetNamespace(), Name: name})
 			}
-		}},
-		{i.nodes, func(metav1.Object) { nodeChanged() }},
+		})},
+		{i.allNodes, trimNodes(nodeName), facts(nodeChanged)},
 	} {
-		if err := w.informer.SetTransform(trim); err != nil {
+		if err := w.informer.SetTransform(w.transform); err != nil {
 			return nil, fmt.Errorf("set up informer: %w", err)
 		}
-		registration, err := w.informer.AddEventHandler(names(w.react))
+		registration, err := w.informer.AddEventHandler(w.handler)
 		if err != nil {
 			return nil, fmt.Errorf("set up informer: %w", err)
 		}
@@ -83,6 +88,22 @@ func names(react func(metav1.Object)) cache.ResourceEventHandler {
 	}
 }
 
+// facts makes an event handler that tells of Nodes that come, go, or are not what they were: a Node is
+// written every few minutes for nothing that concerns Fairlead.
+func facts(changed func()) cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { changed() },
+		UpdateFunc: func(before, after any) {
+			old, ok1 := before.(*corev1.Node)
+			now, ok2 := after.(*corev1.Node)
+			if !ok1 || !ok2 || !nodeOf(old, nil).equal(nodeOf(now, nil)) {
+				changed()
+			}
+		},
+		DeleteFunc: func(any) { changed() },
+	}
+}
+
 func indexByService(object any) ([]string, error) {
 	slice, ok := object.(*discoveryv1.EndpointSlice)
 	if !ok {
@@ -97,7 +118,7 @@ func indexByService(object any) ([]string, error) {
 
 // run runs the informers until ctx ends.
 func (i *informers) run(ctx context.Context) {
-	for _, informer := range []cache.SharedIndexInformer{i.nodes, i.services, i.slices} {
+	for _, informer := range []cache.SharedIndexInformer{i.allNodes, i.services, i.slices} {
 		go informer.RunWithContext(ctx)
 	}
 }
@@ -133,11 +154,39 @@ func (i *informers) endpointSlices(name types.NamespacedName) []*discoveryv1.End
 }
 
 func (i *informers) node() *corev1.Node {
-	object, exists, err := i.nodes.GetIndexer().GetByKey(i.nodeName)
+	object, exists, err := i.allNodes.GetIndexer().GetByKey(i.nodeName)
 	if err != nil || !exists {
 		return nil
 	}
 	return object.(*corev1.Node)
+}
+
+func (i *informers) nodes() (list []*corev1.Node) {
+	for _, object := range i.allNodes.GetIndexer().List() {
+		list = append(list, object.(*corev1.Node))
+	}
+	return list
+}
+
+func (i *informers) names() (list []types.NamespacedName) {
+	for _, object := range i.services.GetIndexer().List() {
+		svc := object.(*corev1.Service)
+		list = append(list, types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name})
+	}
+	return list
+}
+
+// trimNodes trims Nodes, and of others than this one keeps only the addresses: there may be thousands.
+func trimNodes(self string) cache.TransformFunc {
+	return func(object any) (any, error) {
+		if n, ok := object.(*corev1.Node); ok && n.Name != self {
+			return &corev1.Node{
+				ObjectMeta: metav1.ObjectMeta{Name: n.Name, UID: n.UID, ResourceVersion: n.ResourceVersion},
+				Status:     corev1.NodeStatus{Addresses: n.Status.Addresses},
+			}, nil
+		}
+		return trim(object)
+	}
 }
 
 // trim drops what no part of Fairlead reads before an object is cached: at 50,000 Services the

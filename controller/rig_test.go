@@ -17,6 +17,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/controller/source"
 	"github.com/fairlead-lb/fairlead/dummyif"
+	"github.com/fairlead-lb/fairlead/internal/fwmark"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 )
@@ -25,7 +26,8 @@ import (
 type world struct {
 	services map[types.NamespacedName]*corev1.Service
 	slices   map[types.NamespacedName][]*discoveryv1.EndpointSlice
-	nodes    *corev1.Node
+	this     *corev1.Node
+	others   []*corev1.Node
 }
 
 var _ objects = (*world)(nil)
@@ -41,7 +43,19 @@ func (w *world) service(name types.NamespacedName) *corev1.Service { return w.se
 func (w *world) endpointSlices(name types.NamespacedName) []*discoveryv1.EndpointSlice {
 	return w.slices[name]
 }
-func (w *world) node() *corev1.Node { return w.nodes }
+func (w *world) node() *corev1.Node { return w.this }
+func (w *world) nodes() []*corev1.Node {
+	if w.this == nil {
+		return w.others
+	}
+	return append([]*corev1.Node{w.this}, w.others...)
+}
+func (w *world) names() (list []types.NamespacedName) {
+	for name := range w.services {
+		list = append(list, name)
+	}
+	return list
+}
 
 // rig is a controller over Fakes, driven round by round on a clock of its own.
 type rig struct {
@@ -85,8 +99,9 @@ func (r *rig) restart() {
 func newTestController(w objects, k Kernel, log io.Writer, complete func() bool) *Controller {
 	c := New(source.Source{Complete: complete}, k, Options{
 		NodeName: nodeName, Scheduler: "rr", SyncPeriod: time.Hour, DrainTimeout: 15 * time.Minute,
-		HostIPs: []netip.Addr{netip.MustParseAddr("192.0.2.1")},
-		Masq:    masq.Options{MasqueradeBit: 14},
+		Host:      Host{Addresses: func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil }},
+		NodePorts: NodePorts{All: true},
+		Masq:      masq.Options{MasqueradeBit: 14, Marks: fwmark.Range{Base: 0x50000000, Mask: 0x0ff0307f}},
 	}, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	c.objects = w
 	return c

@@ -135,7 +135,7 @@ func TestUnreadableKernelEndsAStartAndTurnsARunningDaemonUnhealthy(t *testing.T)
 // unreadable is a kernel whose sets cannot be listed.
 type unreadable struct{ masq.Kernel }
 
-func (*unreadable) Entries() (map[masq.Entry]struct{}, error) {
+func (*unreadable) Entries() (map[masq.Entry]uint32, error) {
 	return nil, fmt.Errorf("the sets cannot be read")
 }
 

@@ -10,10 +10,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/fairlead-lb/fairlead/controller/render"
-	"github.com/fairlead-lb/fairlead/ipvs"
-	"github.com/fairlead-lb/fairlead/masq"
 )
 
 // sliceSize is how many Services are written before the next ones are rendered. At a cold start the
@@ -27,21 +23,25 @@ const shownErrors = 10
 // earlier failures, and drains. All that waits for a time waits for the given one.
 func (c *Controller) round(ctx context.Context, now time.Time) {
 	started := time.Now()
-	c.followNode()
-	errs := []error{c.resync(now)}
+	errs := []error{c.followFacts(), c.resync(now)}
 	before := c.writes()
 	services := 0
 	for ctx.Err() == nil {
 		names, since := c.dirty.take(sliceSize)
 		c.Health.started(since, len(names) > 0)
 		_, more := c.dirty.oldest()
+		first := !more && !c.settled
 		c.settled = c.settled || !more
 		errs = append(errs, c.sync(names, now))
 		services += len(names)
+		if first {
+			c.claims.turnAll()
+		}
 		if !more {
 			break
 		}
 	}
+	errs = append(errs, c.deleteStaleFlows())
 	err := errors.Join(errs...)
 	c.finish(now, err)
 	took := time.Since(started)
@@ -60,8 +60,9 @@ func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
 		names = append(names[1:], c.renderService(names[0])...)
 	}
 	errs := []error{
-		c.masq.Upsert(),
-		c.ipvs.Upsert(c.marked),
+		c.ipvs.Upsert(byMark),
+		c.masq.Upsert(c.leads),
+		c.ipvs.Upsert(c.servable),
 		c.dummyif.Upsert(c.bindable),
 	}
 	if c.settled && c.source.Complete() {
@@ -69,52 +70,12 @@ func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
 			c.ipvs.Drain(now),
 			c.ipvs.Expire(now),
 			c.dummyif.Prune(c.ipvs.HoldsAddr),
-			c.ipvs.Prune(),
+			c.ipvs.Prune(byAddress),
 			c.masq.Prune(c.guarded),
+			c.ipvs.Prune(c.unled),
 		)
 	}
 	return errors.Join(errs...)
-}
-
-// marked says that a virtual server's set entry exists. It is what guards the VIP's other ports, and
-// by it a restarted daemon knows the virtual server as its own.
-func (c *Controller) marked(k ipvs.Key) bool { return c.masq.Has(served(k)) }
-
-// bindable says that a VIP may carry traffic: its guard and SNAT entries and a virtual server exist.
-func (c *Controller) bindable(vip netip.Addr) bool {
-	return c.masq.Has(vipEntry(vip)) && c.ipvs.HasAddr(vip)
-}
-
-// guarded says that an entry must stay because what it is for is still in the kernel.
-func (c *Controller) guarded(e masq.Entry) bool {
-	switch e.Set {
-	case masq.Served:
-		return c.ipvs.Has(keyOf(e))
-	case masq.VIPs:
-		return c.dummyif.Has(e.Addr)
-	}
-	return false
-}
-
-// renderService renders one Service and claims what it wants. It returns the names that this wakes.
-func (c *Controller) renderService(name types.NamespacedName) (woken []types.NamespacedName) {
-	svc := c.objects.service(name)
-	var created time.Time
-	if svc != nil {
-		created = svc.CreationTimestamp.Time
-	}
-	rendered := render.Service(svc, c.objects.endpointSlices(name), c.render)
-	c.Metrics.renders.Inc()
-	losses, woken := c.claims.replace(name, created, rendered)
-	for _, warning := range rendered.Warnings {
-		c.log.Warn("part of a Service is not served", "service", name.String(), "reason", warning)
-	}
-	for _, l := range losses {
-		c.log.Warn("a Service wants what an older one has", "service", name.String(),
-			"server", l.key.String(), "has", l.winner.String())
-	}
-	c.log.Debug("rendered", "service", name.String(), "servers", len(rendered.Servers), "reason", rendered.Reason)
-	return woken
 }
 
 // resync reads the kernel: all of it where there is reason to think that it is not as it was left,
@@ -164,7 +125,7 @@ func (c *Controller) resyncAllBut(now time.Time) error {
 		return c.unreadable(err) // the sets say what is ours: without them nothing may be judged
 	}
 	rules, rulesErr := c.masq.ResyncRules() // somebody may hold the lock; that is no reason to look at nothing
-	servers, err := c.ipvs.ResyncServers(func(k ipvs.Key) bool { return c.marked(k) && !c.excluded(k.Addr.Addr()) })
+	servers, err := c.ipvs.ResyncServers(c.ours)
 	if err != nil {
 		return c.unreadable(err)
 	}
@@ -200,23 +161,6 @@ func (c *Controller) excluded(addr netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// followNode takes over changed node facts.
-func (c *Controller) followNode() {
-	now := nodeOf(c.objects.node(), c.options.HostIPs).after(c.node)
-	if c.node.equal(now) {
-		return
-	}
-	c.node = now
-	c.Health.SetNodeEligible(now.eligible)
-	c.log.Info("node facts", "ips", now.ips, "zone", now.zone, "podCIDRs", now.podCIDRs, "eligible", now.eligible)
-	c.claims.rebind()
-	if c.options.NodeCIDR {
-		c.options.Masq.Pods.CIDRs = now.podCIDRs
-		c.masq.SetOptions(c.options.Masq)
-		c.stale = true
-	}
 }
 
 // finish records how a round went.

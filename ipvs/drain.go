@@ -36,7 +36,7 @@ type drain struct {
 func (t *Table) Drain(now time.Time) error {
 	var ops []Op
 	for k := range t.dirty {
-		if !k.connected() {
+		if !t.connected(k) {
 			continue
 		}
 		for addr, actual := range t.realsOf(k).Prunes() {
@@ -52,6 +52,14 @@ func (t *Table) Drain(now time.Time) error {
 	return t.apply(ops)
 }
 
+// connected reports whether connections have an end that is worth waiting for.
+func (t *Table) connected(k Key) bool {
+	if k.Mark != 0 {
+		return !t.marks.Datagram(k.Mark)
+	}
+	return k.Protocol != UDP
+}
+
 func (t *Table) newDrain(k Key, now time.Time) drain {
 	d := drain{poll: now.Add(firstPoll)}
 	timeout, special := t.timeouts[k]
@@ -65,14 +73,14 @@ func (t *Table) newDrain(k Key, now time.Time) drain {
 }
 
 // SetDrainTimeout makes the drains of this virtual server that begin from now on last at most as
-// long, 0 meaning until their connections end. It holds as long as the virtual server is desired or
-// there.
-func (t *Table) SetDrainTimeout(k Key, timeout time.Duration) {
-	if timeout == t.drainTimeout {
+// long, 0 meaning until their connections end, and nil as long as those of every other. It holds as
+// long as the virtual server is desired or there.
+func (t *Table) SetDrainTimeout(k Key, timeout *time.Duration) {
+	if timeout == nil {
 		delete(t.timeouts, k)
 		return
 	}
-	t.timeouts[k] = timeout
+	t.timeouts[k] = *timeout
 }
 
 // Holds reports that the virtual server must stay reachable: it is desired, or connections to it

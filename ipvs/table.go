@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fairlead-lb/fairlead/internal/delta"
+	"github.com/fairlead-lb/fairlead/internal/fwmark"
 )
 
 // Table is the desired and the actual virtual server table, and the drains between them. It is
@@ -21,6 +22,8 @@ type Table struct {
 	reals   map[Key]*delta.Table[netip.AddrPort, RealServer]
 	dirty   map[Key]struct{}     // virtual servers with pending work of any kind
 	at      map[netip.Addr][]Key // the actual virtual servers of an address
+
+	marks fwmark.Range // tells which virtual servers by mark are for datagrams
 
 	unread []Key // virtual servers whose real servers the current audit has not read yet
 
@@ -45,6 +48,9 @@ func NewTable(kernel Kernel, drainTimeout time.Duration) *Table {
 		drains:       make(map[realKey]drain),
 	}
 }
+
+// SetMarks says how firewall marks are numbered.
+func (t *Table) SetMarks(marks fwmark.Range) { t.marks = marks }
 
 // Set makes the virtual server, with exactly these real servers, desired. Nothing is written. It
 // reports whether clients may have to be told: a real server is gone, or the first one has come.

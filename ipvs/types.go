@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/fairlead-lb/fairlead/internal/fwmark"
 )
 
 // Protocol is a transport protocol by its IANA number.
@@ -65,14 +63,6 @@ func (k Key) String() string {
 // Compare orders keys by mark, address, port and protocol.
 func (k Key) Compare(o Key) int {
 	return cmp.Or(cmp.Compare(k.Mark, o.Mark), k.Addr.Compare(o.Addr), int(k.Protocol)-int(o.Protocol))
-}
-
-// connected reports whether connections have an end that is worth waiting for.
-func (k Key) connected() bool {
-	if k.Mark != 0 {
-		return !fwmark.Datagram(k.Mark)
-	}
-	return k.Protocol != UDP
 }
 
 // Flags are the kernel's virtual server flags (IP_VS_SVC_F_*, include/uapi/linux/ip_vs.h).

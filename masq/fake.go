@@ -119,6 +119,17 @@ func (f *Fake) RuleCount() int {
 	return n
 }
 
+// Rules returns the comments of the rules, each behind its family, table and chain, sorted by these.
+func (f *Fake) Rules() string {
+	var out strings.Builder
+	for _, place := range slices.Sorted(maps.Keys(f.rules)) {
+		for _, comment := range f.rules[place] {
+			fmt.Fprintf(&out, "%s: %s\n", place, comment)
+		}
+	}
+	return out.String()
+}
+
 // Dump returns the entries as `ipset save` would, sorted.
 func (f *Fake) Dump() string { return Dump(f) }
 

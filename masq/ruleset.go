@@ -41,6 +41,9 @@ func (r *Ruleset) Has(e Entry) bool { _, ok := r.entries.Actual(e); return ok }
 // Mark returns the mark that the entry has in the kernel; 0: none, or no such entry.
 func (r *Ruleset) Mark(e Entry) uint32 { mark, _ := r.entries.Actual(e); return mark }
 
+// DesiredMark returns the mark that the entry should have; 0: none, or the entry is not desired.
+func (r *Ruleset) DesiredMark(e Entry) uint32 { mark, _ := r.entries.Desired(e); return mark }
+
 // LeadsTo reports whether any entry in the kernel has the mark.
 func (r *Ruleset) LeadsTo(mark uint32) bool { return r.marks[mark] > 0 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"slices"
 
 	"github.com/fairlead-lb/fairlead/dummyif"
 	"github.com/fairlead-lb/fairlead/ipvs"
@@ -42,7 +44,7 @@ func cleanup(cfg Config, out io.Writer) error {
 }
 
 // cleanupDevice unbinds the VIPs, and deletes the device if Fairlead made it and nothing is left.
-func cleanupDevice(cfg Config, entries map[masq.Entry]struct{}, out io.Writer) error {
+func cleanupDevice(cfg Config, entries map[masq.Entry]uint32, out io.Writer) error {
 	kernel, err := dummyif.Open(cfg.DummyInterface.Name)
 	if err != nil {
 		return err
@@ -71,7 +73,7 @@ func cleanupDevice(cfg Config, entries map[masq.Entry]struct{}, out io.Writer) e
 }
 
 // cleanupServers deletes the virtual servers. A kernel without IPVS has none.
-func cleanupServers(cfg Config, entries map[masq.Entry]struct{}, out io.Writer) error {
+func cleanupServers(cfg Config, entries map[masq.Entry]uint32, out io.Writer) error {
 	kernel, err := ipvs.Open()
 	if errors.Is(err, ipvs.ErrNoIPVS) {
 		return nil
@@ -81,7 +83,12 @@ func cleanupServers(cfg Config, entries map[masq.Entry]struct{}, out io.Writer) 
 	}
 	defer kernel.Close()
 	table := ipvs.NewTable(kernel, 0)
+	marks := masqOptions(cfg).Marks
+	used := slices.Collect(maps.Values(entries))
 	owned := func(k ipvs.Key) bool {
+		if k.Mark != 0 {
+			return marks.Contains(k.Mark) || slices.Contains(used, k.Mark)
+		}
 		for _, cidr := range cfg.IPVS.ExcludeCIDRs {
 			if cidr.Contains(k.Addr.Addr()) {
 				return false
@@ -94,7 +101,7 @@ func cleanupServers(cfg Config, entries map[masq.Entry]struct{}, out io.Writer) 
 		return err
 	}
 	servers := table.Pending()
-	if err := table.Prune(); err != nil {
+	if err := table.Prune(func(ipvs.Key) bool { return true }); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%d virtual servers deleted\n", servers)

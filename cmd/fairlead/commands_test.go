@@ -81,10 +81,13 @@ func writeFile(t *testing.T, content string) string {
 	return path
 }
 
+// unread is the warning about a directory that is not the source.
+const unread = `source.directory: "/m" is not read, since source.kind is "kubernetes"`
+
 func TestConfigValidateCommand(t *testing.T) {
-	path := writeFile(t, "nodePortAddresses: [all]\n")
+	path := writeFile(t, "source: {directory: /m}\n")
 	status, stdout, stderr := command("config", "validate", path)
-	wantErr := "fairlead: warning: " + path + ":1: nodePortAddresses: accepted, but has no effect yet\n"
+	wantErr := "fairlead: warning: " + unread + "\n"
 	if status != 0 || stdout != path+": ok\n" || stderr != wantErr {
 		t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
@@ -103,9 +106,9 @@ func TestConfigValidateCommand(t *testing.T) {
 }
 
 func TestConfigValidateJSON(t *testing.T) {
-	good, bad := writeFile(t, "nodePortAddresses: [all]\n"), writeFile(t, "a: 1\nb: 2\n")
+	good, bad := writeFile(t, "source: {directory: /m}\n"), writeFile(t, "a: 1\nb: 2\n")
 	for _, want := range []verdict{
-		{File: good, Valid: true, Errors: []string{}, Warnings: []string{good + ":1: nodePortAddresses: accepted, but has no effect yet"}},
+		{File: good, Valid: true, Errors: []string{}, Warnings: []string{unread}},
 		{File: bad, Warnings: []string{}, Errors: []string{
 			bad + ":1: a: unknown key (known keys: 'fairlead config defaults')",
 			bad + ":2: b: unknown key (known keys: 'fairlead config defaults')",

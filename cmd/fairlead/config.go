@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/fwmark"
 )
 
 // Config is the whole configuration, checked: a Config that loadConfig returns
@@ -22,7 +24,8 @@ type Config struct {
 	ClusterCIDR        []netip.Prefix // none, one, or one per family
 	DetectLocalMode    string
 	DetectLocal        DetectLocalConfig
-	NodePortAddresses  []string       // CIDRs and the keywords primary, localhost, all; none: all
+	NodePortAddresses  []string // CIDRs and the keywords primary, localhost, all; none: all
+	ExternalIPs        ExternalIPsConfig
 	HealthzBindAddress netip.AddrPort // the zero value disables
 	MetricsBindAddress netip.AddrPort // the zero value disables
 	Conntrack          ConntrackConfig
@@ -64,6 +67,19 @@ type IPVSConfig struct {
 	UDPTimeout     time.Duration // 0: leave the kernel's
 	DrainTimeout   time.Duration // 0: no limit
 	Estimation     string        // estimationOn, estimationOff or estimationAuto
+	FWMarkBase     uint32        // no bit in common with FWMarkMask
+	FWMarkMask     uint32
+}
+
+// marks are the firewall marks that may be given out: none has the bit that asks for masquerading.
+func (c IPVSConfig) marks(masqueradeBit int) fwmark.Range {
+	return fwmark.Range{Base: c.FWMarkBase, Mask: c.FWMarkMask &^ (1 << masqueradeBit)}
+}
+
+// ExternalIPsConfig says which addresses Services may take.
+type ExternalIPsConfig struct {
+	AllowedCIDRs []netip.Prefix // none: all
+	CheckNodes   bool
 }
 
 // IPTablesConfig holds what the constant rules need to know.

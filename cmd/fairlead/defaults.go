@@ -36,11 +36,7 @@ func defaultsYAML() string {
 		if section != "" {
 			indent = "  "
 		}
-		comment := k.comment
-		if k.unused {
-			comment += " (accepted, no effect yet)"
-		}
-		writeComment(&b, indent, comment)
+		writeComment(&b, indent, k.comment)
 		fmt.Fprintf(&b, "%s%s: %s\n", indent, name, k.defaultYAML())
 	}
 	return b.String()

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fairlead-lb/fairlead/conntrack"
 	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/dummyif"
 	"github.com/fairlead-lb/fairlead/internal/sysctl"
@@ -49,12 +50,17 @@ func openKernel(cfg Config) (k controller.Kernel, closeAll func(), err error) {
 	if err := servers.ProbeScheduler(cfg.IPVS.Scheduler); err != nil {
 		return k, nil, fmt.Errorf("ipvs.scheduler: %w", err)
 	}
+	flows, err := conntrack.Open()
+	if err != nil {
+		return k, nil, fmt.Errorf("connection tracking is needed: %w", err)
+	}
+	closers = append(closers, flows.Close)
 	device, err := dummyif.Open(cfg.DummyInterface.Name)
 	if err != nil {
 		return k, nil, err
 	}
 	closers = append(closers, device.Close)
-	return controller.Kernel{IPVS: servers, Dummyif: device, Masq: rules}, closeOpened, nil
+	return controller.Kernel{IPVS: servers, Dummyif: device, Masq: rules, Flows: flows}, closeOpened, nil
 }
 
 // privileged returns an error unless this process may administer the network.

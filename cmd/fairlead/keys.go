@@ -14,7 +14,6 @@ type key struct {
 	kind     kind   // what values it takes
 	def      string // default, as one would write it in the environment
 	comment  string // for config.yaml: meaning, unit, what is allowed
-	unused   bool   // accepted so that values carry over, but nothing reads it yet
 	flag     string // flag of `fairlead run` that sets it, if there is one
 	flagHelp string
 }
@@ -40,6 +39,7 @@ func sectionComments() map[string]string {
 		"clientConnection": "The connection to the API server (source.kind kubernetes).",
 		"dummyInterface":   "The device that Service VIPs are bound to.",
 		"ipvs":             "The kernel's virtual servers.",
+		"externalIPs":      "Addresses that Services may take, besides those that the cluster gives them.",
 		"iptables":         "The constant rules that masquerade Service traffic.",
 		"detectLocal":      "What detectLocalMode needs to know.",
 		"conntrack":        "The node's connection tracking, as kube-proxy sets it at start. 0 leaves the\nkernel's value.",
@@ -99,6 +99,10 @@ func ipvsKeys() []key {
 			comment: "Longest that a removed real server lingers at weight 0 for its connections.\n0s: until they end, however long that takes."},
 		{path: "ipvs.estimation", kind: oneOf(estimationOn, estimationOff, estimationAuto), def: estimationAuto,
 			comment: "The kernel's rate estimators, which cost time with many servers on Linux\nbefore 6.2: on, off, or auto, which for now leaves the kernel's setting.\nCounters count in any case."},
+		{path: "ipvs.fwmarkBase", kind: mark(), def: "0x50000000",
+			comment: "Firewall marks lead clients from outside to local endpoints, for Services\nwith externalTrafficPolicy Local. All have the bits of fwmarkBase, and are\nnumbered in those of fwmarkMask. This range belongs to Fairlead alone."},
+		{path: "ipvs.fwmarkMask", kind: mark(), def: "0x0ff0307f",
+			comment: "The bits in which firewall marks are numbered, iptables.masqueradeBit left out.\nThe default avoids bits that the kubelet, Cilium and Calico's policies use,\nand has room for 65,535 Service ports."},
 	}
 }
 
@@ -122,8 +126,12 @@ func trafficKeys() []key {
 			comment: "The bridge of mode BridgeInterface."},
 		{path: "detectLocal.interfaceNamePrefix", kind: optional(interfaceName()),
 			comment: "The prefix of mode InterfaceNamePrefix."},
-		{path: "nodePortAddresses", kind: listOf("a CIDR or one of primary, localhost, all", nodePortAddress), unused: true,
-			comment: "Node addresses that serve node ports: CIDRs and the keywords primary (the\nNode's own IPs), localhost and all. Empty: all."},
+		{path: "nodePortAddresses", kind: listOf("a CIDR or one of primary, localhost, all", nodePortAddress),
+			comment: "Node addresses that serve node ports: CIDRs and the keywords primary (the\nNode's own IPs), localhost and all. Empty: all.\nlocalhost is a relay for TCP: the kernel does not balance the loopback."},
+		{path: "externalIPs.allowedCIDRs", kind: listOf(wantCIDR, parseCIDR),
+			comment: "The only addresses that spec.externalIPs may name. Empty: all but those of\nnodes and of the API server."},
+		{path: "externalIPs.checkNodes", kind: boolean(), def: "true",
+			comment: "true: watch all Nodes, so that no Service takes the address of one of them.\nfalse: watch this Node only. Its addresses and the API server's are safe."},
 	}
 }
 

@@ -89,6 +89,14 @@ func integer(low, high int) kind {
 	})
 }
 
+// mark is a firewall mark, or a mask for one: decimal or, as people write them, with 0x.
+func mark() kind {
+	return scalar("a firewall mark (such as 0x50000000)", tagInteger, func(s string) (uint32, bool) {
+		value, err := strconv.ParseUint(s, 0, 32)
+		return uint32(value), err == nil
+	})
+}
+
 func number(low, high float64) kind {
 	return scalar(fmt.Sprintf("a number from %.0f to %.0f", low, high), tagNumber, func(s string) (float64, bool) {
 		value, err := strconv.ParseFloat(s, 64)

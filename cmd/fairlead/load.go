@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -45,7 +44,6 @@ func mergeConfig(name string, data []byte, flags *pflag.FlagSet, environ []strin
 	if err := errors.Join(fileErr, envErr, flagErr, checkRules(config, layers)); err != nil {
 		return Config{}, warnings, err
 	}
-	warnings = append(warnings, unusedKeys(v, layers)...)
 	return config, append(warnings, advice(config)...), nil
 }
 
@@ -94,20 +92,6 @@ func checkRules(config Config, layers []layer) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// unusedKeys warns about keys that were set to something else than their
-// default, and that nothing reads yet.
-func unusedKeys(v *viper.Viper, layers []layer) []string {
-	var warnings []string
-	for _, k := range keys() {
-		def, _ := k.parseText(k.def)
-		if k.unused && !reflect.DeepEqual(v.Get(k.path), def) {
-			where := originOf([]string{k.path}, layers)
-			warnings = append(warnings, problem(where, k.path, "accepted, but has no effect yet").Error())
-		}
-	}
-	return warnings
 }
 
 // problem is an error of one key: "config.yaml:3: ipvs.scheduler: ...". origin

@@ -46,9 +46,11 @@ func TestDefaults(t *testing.T) {
 		HealthzBindAddress: netip.MustParseAddrPort("0.0.0.0:10256"),
 		MetricsBindAddress: netip.MustParseAddrPort("127.0.0.1:10249"),
 		OOMScoreAdj:        -999,
+		ExternalIPs:        ExternalIPsConfig{CheckNodes: true},
 		Logging:            LoggingConfig{Format: "text", Level: slog.LevelInfo},
 		IPVS: IPVSConfig{
 			Scheduler: "rr", SyncPeriod: 30 * time.Second, DrainTimeout: 15 * time.Minute, Estimation: "auto",
+			FWMarkBase: 0x50000000, FWMarkMask: 0x0ff0307f,
 		},
 		Conntrack: ConntrackConfig{
 			MaxPerCore: 32768, Min: 131072, TCPEstablishedTimeout: 24 * time.Hour, TCPCloseWaitTimeout: time.Hour,
@@ -153,7 +155,6 @@ func TestWarnings(t *testing.T) {
 		`FAIRLEAD_FOO: names no configuration key`,
 		`FAIRLEAD_IPVS: names no configuration key`,
 		`FAIRLEAD_IPVS_SHCEDULER: names no configuration key (did you mean FAIRLEAD_IPVS_SCHEDULER?)`,
-		`config.yaml:3: nodePortAddresses: accepted, but has no effect yet`,
 		`source.directory: "/m" is not read, since source.kind is "kubernetes"`,
 	}
 	if diff := cmp.Diff(want, warnings); diff != "" {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/controller/source"
+	"github.com/fairlead-lb/fairlead/internal/hostaddr"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 )
@@ -80,7 +80,7 @@ func runDaemon(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return err
 	}
 	defer closeKernel()
-	src, err := openSource(cfg, name, log)
+	src, events, err := openSource(ctx, cfg, name, log)
 	if err != nil {
 		return err
 	}
@@ -91,6 +91,7 @@ func runDaemon(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	options.Events = events
 	c := controller.New(src, kernel, options, log)
 	log.Info("Fairlead starts", "version", readBuild().Version, "node", name, "source", cfg.Source.Kind,
 		"scheduler", cfg.IPVS.Scheduler, "bind", cfg.DummyInterface.Bind)
@@ -114,9 +115,12 @@ func ownName(override string) (string, error) {
 	return strings.ToLower(strings.TrimSpace(name)), nil
 }
 
-func openSource(cfg Config, nodeName string, log *slog.Logger) (source.Source, error) {
+// openSource opens the source of objects, and where Events about them go: nowhere, where there is no
+// API server.
+func openSource(ctx context.Context, cfg Config, nodeName string, log *slog.Logger) (source.Source, controller.Events, error) {
 	if cfg.Source.Kind == sourceDirectory {
-		return source.Directory(cfg.Source.Directory, log)
+		src, err := source.Directory(cfg.Source.Directory, log)
+		return src, nil, err
 	}
 	client, err := source.Connection{
 		Kubeconfig: cfg.ClientConnection.Kubeconfig,
@@ -124,9 +128,9 @@ func openSource(cfg Config, nodeName string, log *slog.Logger) (source.Source, e
 		Burst:      cfg.ClientConnection.Burst,
 	}.Client()
 	if err != nil {
-		return source.Source{}, err
+		return source.Source{}, nil, err
 	}
-	return source.Kubernetes(client, nodeName), nil
+	return source.Kubernetes(client, nodeName, cfg.ExternalIPs.CheckNodes), newEvents(ctx, client, nodeName), nil
 }
 
 // controllerOptions says in the controller's words what the configuration says in kube-proxy's.
@@ -135,13 +139,9 @@ func controllerOptions(cfg Config, nodeName string) (controller.Options, error) 
 	if err != nil {
 		return controller.Options{}, err
 	}
-	hostIPs, err := hostAddresses(cfg.DummyInterface.Name)
-	if err != nil {
-		return controller.Options{}, err
-	}
 	return controller.Options{
 		NodeName:      nodeName,
-		HostIPs:       hostIPs,
+		Host:          host(cfg.DummyInterface.Name),
 		Scheduler:     cfg.IPVS.Scheduler,
 		Flags:         flags,
 		Excluded:      cfg.IPVS.ExcludeCIDRs,
@@ -151,11 +151,47 @@ func controllerOptions(cfg Config, nodeName string) (controller.Options, error) 
 		BindRoutes:    cfg.DummyInterface.Bind == bindRoute,
 		Masq:          masqOptions(cfg),
 		NodeCIDR:      cfg.DetectLocalMode == localNodeCIDR,
+		NodePorts:     nodePorts(cfg.NodePortAddresses),
+
+		AllowedExternalIPs: cfg.ExternalIPs.AllowedCIDRs,
 	}, nil
 }
 
+// host is this machine. The device that holds the VIPs does not count.
+func host(except string) controller.Host {
+	return controller.Host{
+		Addresses: func() ([]netip.Addr, error) { return hostaddr.List(except) },
+		Watch: func(ctx context.Context, changed func()) error {
+			return hostaddr.Watch(ctx, except, changed)
+		},
+	}
+}
+
+// nodePorts reads nodePortAddresses. Nothing means everything, as in kube-proxy's IPVS mode.
+func nodePorts(list []string) (p controller.NodePorts) {
+	p.All = len(list) == 0
+	for _, text := range list {
+		switch text {
+		case "all":
+			p.All = true
+		case "primary":
+			p.Primary = true
+		case "localhost":
+			p.Localhost = true
+		default:
+			cidr, _ := parseCIDR(text) // it has been through nodePortAddress
+			p.CIDRs = append(p.CIDRs, cidr)
+			p.Localhost = p.Localhost || cidr.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || cidr.Contains(netip.IPv6Loopback())
+		}
+	}
+	return p
+}
+
 func masqOptions(cfg Config) masq.Options {
-	o := masq.Options{MasqueradeBit: cfg.IPTables.MasqueradeBit, MasqueradeAll: cfg.IPTables.MasqueradeAll}
+	o := masq.Options{
+		MasqueradeBit: cfg.IPTables.MasqueradeBit, MasqueradeAll: cfg.IPTables.MasqueradeAll,
+		Marks: cfg.IPVS.marks(cfg.IPTables.MasqueradeBit),
+	}
 	switch cfg.DetectLocalMode {
 	case localClusterCIDR:
 		o.Pods.CIDRs = cfg.ClusterCIDR
@@ -165,30 +201,4 @@ func masqOptions(cfg Config) masq.Options {
 		o.Pods.InterfacePrefix = cfg.DetectLocal.InterfaceNamePrefix
 	}
 	return o
-}
-
-// hostAddresses returns the host's own global addresses in the order of its devices, for want of a
-// Node object. The device that holds the VIPs does not count.
-func hostAddresses(except string) ([]netip.Addr, error) {
-	devices, err := net.Interfaces()
-	if err != nil {
-		return nil, fmt.Errorf("list the host's devices: %w", err)
-	}
-	var found []netip.Addr
-	for _, device := range devices {
-		if device.Name == except || device.Flags&net.FlagLoopback != 0 || device.Flags&net.FlagUp == 0 {
-			continue
-		}
-		addrs, err := device.Addrs()
-		if err != nil {
-			return nil, fmt.Errorf("list the addresses of %s: %w", device.Name, err)
-		}
-		for _, a := range addrs {
-			prefix, err := netip.ParsePrefix(a.String())
-			if addr := prefix.Addr().Unmap(); err == nil && addr.IsGlobalUnicast() {
-				found = append(found, addr)
-			}
-		}
-	}
-	return found, nil
 }

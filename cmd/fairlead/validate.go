@@ -87,6 +87,7 @@ func rules() []rule {
 		{[]string{"ipvs.minSyncPeriod", "ipvs.syncPeriod"}, checkSyncPeriods},
 		{[]string{"detectLocal.bridgeInterface", "detectLocalMode"}, checkBridgeInterface},
 		{[]string{"detectLocal.interfaceNamePrefix", "detectLocalMode"}, checkInterfaceNamePrefix},
+		{[]string{"ipvs.fwmarkMask", "ipvs.fwmarkBase", "iptables.masqueradeBit"}, checkMarks},
 		{[]string{"metricsBindAddress", "healthzBindAddress"}, checkBindAddresses},
 	}
 }
@@ -128,6 +129,22 @@ func checkInterfaceNamePrefix(c Config) error {
 func checkNeeded(mode, needing, value, what string) error {
 	if mode == needing && value == "" {
 		return fmt.Errorf(`"" is not %s, which detectLocalMode %s needs`, what, mode)
+	}
+	return nil
+}
+
+// checkMarks sees to it that a mark is never taken for something else. See package fwmark.
+func checkMarks(c Config) error {
+	base, mask, bit := c.IPVS.FWMarkBase, c.IPVS.FWMarkMask, c.IPTables.MasqueradeBit
+	switch {
+	case base&mask != 0:
+		return fmt.Errorf("%#x has bits of ipvs.fwmarkBase (%#x)", mask, base)
+	case base&(1<<bit) != 0:
+		return fmt.Errorf("iptables.masqueradeBit %d is a bit of ipvs.fwmarkBase (%#x): choose another base", bit, base)
+	case base == 0:
+		return errors.New("ipvs.fwmarkBase is 0: small marks are everybody's")
+	case c.IPVS.marks(bit).Len() < 8:
+		return fmt.Errorf("%#x has room for fewer than eight marks", mask)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func BenchmarkRender(b *testing.B) {
 			svc, list := large(1, n)
 			b.ReportAllocs()
 			for b.Loop() {
-				if r := render.Service(svc, list, options); len(r.Servers[0].Reals) != n {
+				if r := render.Service(svc, list, options, render.Settings{}); len(r.Servers[0].Reals) != n {
 					b.Fatalf("%d real servers", len(r.Servers[0].Reals))
 				}
 			}
@@ -56,7 +56,7 @@ func large(ports, endpoints int) (*corev1.Service, []*discoveryv1.EndpointSlice)
 func TestAServiceOfVeryManyPortsRendersAtOnce(t *testing.T) {
 	svc, list := large(50_000, 2)
 	start := time.Now()
-	if r := render.Service(svc, list, options); len(r.Servers) != 50_000 || len(r.Servers[49_999].Reals) != 2 {
+	if r := render.Service(svc, list, options, render.Settings{}); len(r.Servers) != 50_000 || len(r.Servers[49_999].Reals) != 2 {
 		t.Errorf("%d servers", len(r.Servers))
 	}
 	if took := time.Since(start); took > 5*time.Second {

@@ -34,7 +34,7 @@ func FuzzService(f *testing.F) {
 			Excluded: []netip.Prefix{netip.MustParsePrefix("10.97.0.0/16"), netip.MustParsePrefix("fd00:97::/64")},
 		}
 		before := svc.DeepCopy()
-		r := render.Service(svc, list, o)
+		r := render.Service(svc, list, o, render.Settings{})
 		check(t, r, o)
 		if !reflect.DeepEqual(before, svc) {
 			t.Error("rendering changed the Service")
@@ -42,7 +42,7 @@ func FuzzService(f *testing.F) {
 		random := rand.New(rand.NewPCG(seed, 2))
 		for range 4 {
 			shuffle(list, random)
-			if again := render.Service(svc, list, o); !reflect.DeepEqual(r, again) {
+			if again := render.Service(svc, list, o, render.Settings{}); !reflect.DeepEqual(r, again) {
 				t.Fatalf("another order of slices, ports or endpoints, another result:\n%s\n%s", format(r), format(again))
 			}
 		}
@@ -153,7 +153,7 @@ func TestAChoiceBetweenDuplicatesDependsOnlyOnTheirStates(t *testing.T) {
 				Ports:       []discoveryv1.EndpointPort{{Port: &port}}, Endpoints: []discoveryv1.Endpoint{e},
 			})
 		}
-		return render.Service(svc, list, render.Options{Scheduler: "rr", NodeName: "this"})
+		return render.Service(svc, list, render.Options{Scheduler: "rr", NodeName: "this"}, render.Settings{})
 	}
 	for a := range 16 {
 		for b := range 16 {

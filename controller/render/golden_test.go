@@ -170,7 +170,7 @@ func (in *input) render(arrange func([]*discoveryv1.EndpointSlice)) string {
 	for _, name := range slices.Sorted(maps.Keys(in.services)) {
 		list := in.slices[name]
 		arrange(list)
-		fmt.Fprintf(&out, "# %s\n%s\n", name, format(render.Service(in.services[name], list, in.options)))
+		fmt.Fprintf(&out, "# %s\n%s\n", name, format(render.Service(in.services[name], list, in.options, render.Settings{})))
 	}
 	return out.String()
 }
@@ -178,10 +178,29 @@ func (in *input) render(arrange func([]*discoveryv1.EndpointSlice)) string {
 func format(r render.Rendered) string {
 	var out strings.Builder
 	for _, s := range r.Servers {
-		fmt.Fprintln(&out, ipvs.FormatServer(s.Key, s.Config))
+		fmt.Fprint(&out, ipvs.FormatServer(s.Key, s.Config))
+		fmt.Fprintln(&out, notes(s))
 		for _, at := range slices.SortedFunc(maps.Keys(s.Reals), netip.AddrPort.Compare) {
 			fmt.Fprintln(&out, ipvs.FormatReal(s.Key, at, s.Reals[at]))
 		}
+	}
+	for i, l := range r.Locals {
+		fmt.Fprintf(&out, "local %d: %s port %q, IPv6 %v, -s %s\n", i, l.Protocol, l.Port, l.IPv6, l.Config.Scheduler)
+		for _, at := range slices.SortedFunc(maps.Keys(l.Reals), netip.AddrPort.Compare) {
+			fmt.Fprintf(&out, "-a local %d -r %s -m -w %d\n", i, at, l.Reals[at].Weight)
+		}
+	}
+	for _, relay := range r.Relays {
+		fmt.Fprintln(&out, "relay:", relay.Listen, relay.Targets, "sticky", relay.Sticky)
+	}
+	if r.Health.Port != 0 {
+		fmt.Fprintf(&out, "health: port %d, %d local\n", r.Health.Port, r.Health.Local)
+	}
+	if r.NoLocalInternal || r.NoLocalExternal {
+		fmt.Fprintf(&out, "no local endpoint: internal %v, external %v\n", r.NoLocalInternal, r.NoLocalExternal)
+	}
+	if d := r.Settings.DrainTimeout; d != nil {
+		fmt.Fprintln(&out, "drain timeout:", *d)
 	}
 	for _, addr := range r.Hairpin {
 		fmt.Fprintln(&out, "hairpin:", addr)
@@ -189,8 +208,31 @@ func format(r render.Rendered) string {
 	if r.Reason != "" {
 		fmt.Fprintln(&out, "reason:", r.Reason)
 	}
-	for _, warning := range r.Warnings {
-		fmt.Fprintln(&out, "warning:", warning)
+	for _, problem := range r.Problems {
+		fmt.Fprintf(&out, "problem: %s: %s\n", problem.Reason, problem.Text)
 	}
 	return out.String()
+}
+
+// notes says what the sets say about a virtual server.
+func notes(s render.Server) (text string) {
+	if s.Kind != render.ClusterIP {
+		text += " # " + s.Kind.String()
+	}
+	if s.Masquerade {
+		text += " masquerade"
+	}
+	if s.Drop {
+		text += " # drop"
+	}
+	switch s.Outside {
+	case render.OutsideLocal:
+		text += fmt.Sprintf(" outside: local %d", s.Local)
+	case render.OutsideDrop:
+		text += " outside: drop"
+	}
+	if s.Restricted {
+		text += fmt.Sprint(" from ", s.Sources)
+	}
+	return text
 }

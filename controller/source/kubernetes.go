@@ -44,8 +44,8 @@ func (c Connection) Client() (kubernetes.Interface, error) {
 }
 
 // Kubernetes returns the source that watches the API server for the Services of this proxy, their
-// EndpointSlices, and the one Node.
-func Kubernetes(client kubernetes.Interface, nodeName string) Source {
+// EndpointSlices, and either all Nodes or this one.
+func Kubernetes(client kubernetes.Interface, nodeName string, allNodes bool) Source {
 	core, discovery := client.CoreV1().RESTClient(), client.DiscoveryV1().RESTClient()
 	watch := func(c cache.Getter, resource, labels, fields string) cache.ListerWatcher {
 		lw := cache.NewFilteredListWatchFromClient(c, resource, metav1.NamespaceAll, func(o *metav1.ListOptions) {
@@ -53,10 +53,14 @@ func Kubernetes(client kubernetes.Interface, nodeName string) Source {
 		})
 		return cache.ToListWatcherWithWatchListSemantics(lw, client)
 	}
+	nodes := fields.OneTermEqualSelector("metadata.name", nodeName).String()
+	if allNodes {
+		nodes = ""
+	}
 	return Source{
 		Services:       watch(core, "services", "!service.kubernetes.io/service-proxy-name", "spec.clusterIP!=None"),
 		EndpointSlices: watch(discovery, "endpointslices", "!service.kubernetes.io/headless,"+discoveryv1.LabelServiceName, ""),
-		Nodes:          watch(core, "nodes", "", fields.OneTermEqualSelector("metadata.name", nodeName).String()),
+		Nodes:          watch(core, "nodes", "", nodes),
 		Complete:       func() bool { return true },
 	}
 }

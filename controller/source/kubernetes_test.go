@@ -130,7 +130,7 @@ func serve(t *testing.T, old bool) *apiServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := Kubernetes(client, "node-7")
+	src := Kubernetes(client, "node-7", false)
 	if !src.Complete() || src.Run != nil {
 		t.Error("what the API server lists is all there is, and nothing needs to run")
 	}

@@ -17,9 +17,10 @@ func TestMarksAreNumberedWithinTheirBits(t *testing.T) {
 		{Range{0xfa000000, 0x00ff3fff}, 0x2000, true, 0xfa010001}, // the masquerade bits are left out
 		{Range{0xfa000000, 0x00ff3fff}, 0x1fffff, false, 0xfaff3ffe},
 		{Range{0x10000000, 0x00000f01}, 0xf, true, 0x10000f01},
+		{Range{0x10000000, 0x00000f02}, 0x1, true, 0x10000102},
 	} {
 		got := test.marks.Nth(test.n, test.datagram)
-		if got != test.want || Datagram(got) != test.datagram || !test.marks.Contains(got) {
+		if got != test.want || test.marks.Datagram(got) != test.datagram || !test.marks.Contains(got) {
 			t.Errorf("%#x: number %d is %#x, want %#x", test.marks, test.n, got, test.want)
 		}
 	}

@@ -120,7 +120,7 @@ func (c *Conn) Dump(b *Batch, visit func(payload []byte)) error {
 			switch binary.NativeEndian.Uint16(header[4:]) {
 			case unix.NLMSG_DONE:
 				done = true
-				return true, nil
+				return true, failureOf(payload)
 			case unix.NLMSG_ERROR:
 				done = true
 				return true, errorOf(payload)
@@ -164,6 +164,15 @@ func (c *Conn) receive() (int, error) {
 		}
 		return n, nil
 	}
+}
+
+// failureOf returns what an NLMSG_DONE says: that the dump failed on its way, and is not all there
+// is, or nil. Some dumps end without a word.
+func failureOf(payload []byte) error {
+	if len(payload) < 4 {
+		return nil
+	}
+	return errorOf(payload)
 }
 
 // errorOf returns what an NLMSG_ERROR says: nil for an acknowledgement.

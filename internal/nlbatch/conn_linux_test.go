@@ -276,6 +276,21 @@ func TestAnswersThatMakeNoSenseAreErrors(t *testing.T) {
 	}
 }
 
+func TestADumpThatFailsOnItsWayIsAnError(t *testing.T) {
+	for _, c := range []struct {
+		payload []byte
+		want    error
+	}{
+		{nil, nil},
+		{binary.NativeEndian.AppendUint32(nil, 0), nil},
+		{binary.NativeEndian.AppendUint32(nil, ^uint32(syscall.EMSGSIZE)+1), syscall.EMSGSIZE}, // negative
+	} {
+		if err := failureOf(c.payload); !errors.Is(err, c.want) {
+			t.Errorf("%v: got %v, want %v", c.payload, err, c.want)
+		}
+	}
+}
+
 func FuzzWalk(f *testing.F) {
 	f.Add(requests(8, 3).seal(0, 2, 1))
 	f.Add(binary.NativeEndian.AppendUint32(nil, 16))

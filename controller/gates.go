@@ -1,0 +1,66 @@
+package controller
+
+import (
+	"net/netip"
+
+	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/masq"
+)
+
+// The gates say of each object whether what it depends on is really there. Any single write may fail,
+// so the order of the writes alone does not.
+
+// byMark and byAddress tell the two kinds of virtual server apart. Those by mark come first and go
+// last: nothing leads to them but a set entry.
+func byMark(k ipvs.Key) bool    { return k.Mark != 0 }
+func byAddress(k ipvs.Key) bool { return k.Mark == 0 }
+
+// leads says that an entry may lead to a mark: its virtual servers are there, or it is the mark to
+// drop by.
+func (c *Controller) leads(mark uint32) bool {
+	return mark == c.options.Masq.Marks.Drop() || c.ipvs.Has(ipvs.MarkKey(mark, false)) || c.ipvs.Has(ipvs.MarkKey(mark, true))
+}
+
+// unled says that a virtual server by mark may go: no entry leads there.
+func (c *Controller) unled(k ipvs.Key) bool { return byMark(k) && !c.masq.LeadsTo(k.Mark) }
+
+// marked says that a virtual server's set entry exists. It is what guards the VIP's other ports, and
+// by it a restarted daemon knows the virtual server as its own.
+func (c *Controller) marked(k ipvs.Key) bool { return c.masq.Has(served(k)) }
+
+// ours says that a virtual server in the kernel was made by Fairlead.
+func (c *Controller) ours(k ipvs.Key) bool {
+	if byMark(k) {
+		return c.options.Masq.Marks.Contains(k.Mark) || c.masq.LeadsTo(k.Mark)
+	}
+	return c.marked(k) && !c.excluded(k.Addr.Addr())
+}
+
+// servable says that a virtual server may take traffic: its entries are in the sets, those that
+// masquerade, lead aside and restrict among them. One that is there already may be changed in any
+// case.
+func (c *Controller) servable(k ipvs.Key) bool {
+	if byMark(k) || !c.marked(k) {
+		return byMark(k)
+	}
+	return c.ipvs.Has(k) || c.claims.settled(k)
+}
+
+// bindable says that a VIP may carry traffic: its guard entry and a virtual server exist.
+func (c *Controller) bindable(vip netip.Addr) bool {
+	return c.masq.Has(vipEntry(vip)) && c.ipvs.HasAddr(vip)
+}
+
+// guarded says that an entry must stay because what it is for is still in the kernel.
+func (c *Controller) guarded(e masq.Entry) bool {
+	switch e.Set {
+	case masq.VIPs:
+		return c.dummyif.Has(e.Addr)
+	case masq.Hairpin:
+		return false
+	case masq.Served:
+		return c.ipvs.Has(keyOf(e))
+	}
+	// Of a virtual server that goes on, an entry may go at any time: another rule holds now.
+	return c.ipvs.Has(keyOf(e)) && !c.ipvs.Desires(keyOf(e))
+}
