@@ -42,7 +42,9 @@ func TestConformanceAffinity(t *testing.T) {
 				// The entry dies with its endpoint, and a new one is made.
 				v.pods(without(pods, name)...)
 				s.settle()
-				s.reaches(c.from(s), v, c.to, nil, namesOf(without(pods, name))...)
+				if after := s.sticks(c.from(s), w, v.at(c.to, w)); after == name {
+					s.t.Errorf("the client is still at %s, which is gone", name)
+				}
 				v.pods(pods...)
 				s.settle()
 			}
@@ -82,14 +84,6 @@ func without(pods []*lab.Pod, name string) []*lab.Pod {
 		}
 	}
 	return left
-}
-
-func namesOf(pods []*lab.Pod) []string {
-	var names []string
-	for _, pod := range pods {
-		names = append(names, nameOf(pod))
-	}
-	return names
 }
 
 // sticks checks that a client always reaches one endpoint, and names it.

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -52,9 +51,6 @@ func newStage(t testing.TB) *stage {
 			_, err := pod.ServeTCP(addrPort(addr, 8081).String(), nameOf(pod))
 			must(t, err)
 		}
-	}
-	for _, node := range []*lab.Node{s.node, s.far} { // many refusals must all be heard: ICMP is limited by default
-		must(t, errors.Join(node.SetSysctl("ipv4/icmp_ratelimit", "0"), node.SetSysctl("ipv6/icmp/ratelimit", "0")))
 	}
 	return s
 }
