@@ -91,12 +91,3 @@ func (s *stage) localComesAndGoes() {
 		}
 	}
 }
-
-// eachFlow calls check for every source and frontend.
-func (s *stage) eachFlow(check func(place, frontend)) {
-	for _, from := range s.places() {
-		for _, f := range everyFrontend {
-			check(from, f)
-		}
-	}
-}

@@ -125,12 +125,3 @@ func TestConformanceNodePort(t *testing.T) {
 		})
 	})
 }
-
-// eachOf calls check for every source and some frontends.
-func (s *stage) eachOf(frontends []frontend, check func(place, frontend)) {
-	for _, from := range s.places() {
-		for _, f := range frontends {
-			check(from, f)
-		}
-	}
-}
