@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"strings"
 	"time"
@@ -120,6 +121,7 @@ func (c *Controller) resyncAll(now time.Time) error {
 func (c *Controller) resyncAllBut(now time.Time) error {
 	started := time.Now()
 	c.trigger.cycle(now, c.options.SyncPeriod)
+	maps.DeleteFunc(c.schedulers, func(_ string, err error) bool { return err != nil }) // a module may have come
 	sets, err := c.masq.ResyncSets()
 	if err != nil {
 		return c.unreadable(err) // the sets say what is ours: without them nothing may be judged

@@ -102,7 +102,7 @@ func ipvsKeys() []key {
 		{path: "ipvs.fwmarkBase", kind: mark(), def: "0x50000000",
 			comment: "Firewall marks lead clients from outside to local endpoints, for Services\nwith externalTrafficPolicy Local. All have the bits of fwmarkBase, and are\nnumbered in those of fwmarkMask. This range belongs to Fairlead alone."},
 		{path: "ipvs.fwmarkMask", kind: mark(), def: "0x0ff0307f",
-			comment: "The bits in which firewall marks are numbered, iptables.masqueradeBit left out.\nThe default avoids bits that the kubelet, Cilium and Calico's policies use,\nand has room for 65,535 Service ports."},
+			comment: "The bits in which marks are numbered; the masquerade bit is left out.\nThe default avoids bits that the kubelet, Cilium and Calico's policies use,\nand has room for 65,535 Service ports."},
 	}
 }
 
