@@ -160,7 +160,7 @@ func Service(svc *corev1.Service, endpointSlices []*discoveryv1.EndpointSlice, o
 		all:       collect(endpointSlices, o, r.Settings, r.problem),
 		config:    config(svc, r.Settings, r.problem),
 		policies:  policiesOf(svc),
-		seen:      make(map[ipvs.Key]struct{}),
+		seen:      make(map[ipvs.Key]port),
 		choices:   make(map[choiceKey]choice),
 		locals:    make(map[choiceKey]int),
 		restricts: restriction(svc, r.problem),
