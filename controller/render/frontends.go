@@ -184,5 +184,5 @@ func (w *work) health() Health {
 		w.problem(badPort, "healthCheckNodePort %d is no port", spec.HealthCheckNodePort)
 		return Health{}
 	}
-	return Health{uint16(spec.HealthCheckNodePort), w.all.localReady()}
+	return Health{uint16(spec.HealthCheckNodePort), w.all.localReady(w.ipv4, w.ipv6)}
 }
