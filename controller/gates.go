@@ -61,6 +61,7 @@ func (c *Controller) guarded(e masq.Entry) bool {
 	case masq.Served:
 		return c.ipvs.Has(keyOf(e))
 	}
-	// Of a virtual server that goes on, an entry may go at any time: another rule holds now.
-	return c.ipvs.Has(keyOf(e)) && !c.ipvs.Desires(keyOf(e))
+	// Of a virtual server that goes on, an entry may go when those that take its place are there.
+	k := keyOf(e)
+	return c.ipvs.Has(k) && !(c.ipvs.Desires(k) && c.claims.settled(k))
 }
