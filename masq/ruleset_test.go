@@ -24,7 +24,7 @@ const vipServedPod = `add FAIRLEAD-VIP 10.96.0.10
 
 func nothing(Entry) bool { return false }
 
-func anyMark(uint32) bool { return true }
+func anyMark(Entry, uint32) bool { return true }
 
 // newRuleset returns a ruleset, and its kernel, that holds the entries.
 func newRuleset(t testing.TB, entries ...Entry) (*Ruleset, *Fake) {
@@ -287,6 +287,12 @@ func TestTheRulesetConverges(t *testing.T) {
 			if e.Set == Allowed {
 				e.Source = netip.PrefixFrom(netip.AddrFrom4([4]byte{10}), rapid.IntRange(8, 10).Draw(t, "bits"))
 			}
+			if rapid.Bool().Draw(t, "IPv6") {
+				e.Addr = netip.AddrFrom16([16]byte{0: 0xfd, 15: e.Addr.As4()[3]})
+				if e.Set == Allowed {
+					e.Source = netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfd}), e.Source.Bits())
+				}
+			}
 			return e
 		})
 		mark := func(t *rapid.T, e Entry) uint32 {
@@ -316,14 +322,17 @@ func TestTheRulesetConverges(t *testing.T) {
 		if _, err := want.EnsureSets(); err != nil {
 			rt.Fatal(err)
 		}
-		marks := map[uint32]bool{}
+		marks := map[lead]int{}
 		for e, mark := range desired {
 			want.Apply([]Op{{Entry: e, Mark: mark}})
-			marks[mark] = true
+			marks[lead{mark, FamilyOf(e.Addr)}]++
 		}
-		for mark := range uint32(4) {
-			if got := r.LeadsTo(mark); got != (marks[mark] && mark != 0) {
-				rt.Fatalf("entries lead to mark %d: %v", mark, got)
+		for _, family := range []Family{IPv4, IPv6} {
+			marks[lead{0, family}] = 0
+			for mark := range uint32(4) {
+				if got := r.LeadsTo(mark, family); got != marks[lead{mark, family}] {
+					rt.Fatalf("%d %s entries lead to mark %d, want %d", got, family, mark, marks[lead{mark, family}])
+				}
 			}
 		}
 		if got := fake.Dump(); got != want.Dump() || fake.RuleCount() != numberOfRules(cidrs) {
