@@ -3,6 +3,7 @@ package masq
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fairlead-lb/fairlead/internal/delta"
 )
@@ -129,7 +130,8 @@ func (r *Ruleset) ResyncRules() (drift int, err error) {
 	return drift, errors.Join(errs...)
 }
 
-// Upsert adds and changes what is pending, except the entries with a mark that ready refuses.
+// Upsert adds and changes what is pending, except the entries with a mark that ready refuses, in the
+// order of Sets.
 func (r *Ruleset) Upsert(ready func(e Entry, mark uint32) bool) error {
 	var ops []Op
 	for e, mark := range r.entries.Upserts() {
@@ -137,10 +139,12 @@ func (r *Ruleset) Upsert(ready func(e Entry, mark uint32) bool) error {
 			ops = append(ops, Op{Entry: e, Mark: mark})
 		}
 	}
+	slices.SortFunc(ops, compareSets)
 	return r.apply(ops)
 }
 
-// Prune deletes what is no longer desired, except the entries that are held.
+// Prune deletes what is no longer desired, except the entries that are held, in the reverse order of
+// Sets.
 func (r *Ruleset) Prune(held func(Entry) bool) error {
 	var ops []Op
 	for e := range r.entries.Prunes() {
@@ -148,8 +152,12 @@ func (r *Ruleset) Prune(held func(Entry) bool) error {
 			ops = append(ops, Op{Delete: true, Entry: e})
 		}
 	}
+	slices.SortFunc(ops, func(a, b Op) int { return compareSets(b, a) })
 	return r.apply(ops)
 }
+
+// compareSets orders operations as Sets does.
+func compareSets(a, b Op) int { return a.Entry.Set.rank() - b.Entry.Set.rank() }
 
 func (r *Ruleset) apply(ops []Op) error {
 	if len(ops) == 0 {

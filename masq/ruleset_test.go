@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -273,6 +274,53 @@ func TestWhatCannotBeReadIsNotTakenForGone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWhatRestrictsComesFirstAndGoesLast: between the writes of one batch, nobody must be let in whom no
+// source range admits, and nobody be kept out whom one does.
+func TestWhatRestrictsComesFirstAndGoesLast(t *testing.T) {
+	r, fake := newRuleset(t)
+	var written []Set
+	fake.Fail = func(op Op) error {
+		written = append(written, op.Entry.Set)
+		return nil
+	}
+	var entries []Entry
+	for n := range 20 {
+		for _, set := range Sets() {
+			e := Entry{Set: set, Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), Port: 80, Protocol: 6}
+			if set == Allowed {
+				e.Source = netip.MustParsePrefix("192.0.2.0/24")
+			}
+			entries = append(entries, e)
+		}
+	}
+	check := func(when string, order func(a, b int) bool) {
+		t.Helper()
+		for i := range written[1:] {
+			if !order(slices.Index(Sets(), written[i]), slices.Index(Sets(), written[i+1])) {
+				t.Fatalf("%s: %v", when, written)
+			}
+		}
+		if len(written) != len(entries) {
+			t.Fatalf("%s: %d writes for %d entries", when, len(written), len(entries))
+		}
+		written = nil
+	}
+	for _, e := range entries {
+		r.Set(e)
+	}
+	if err := r.Upsert(anyMark); err != nil {
+		t.Fatal(err)
+	}
+	check("Upsert", func(a, b int) bool { return a <= b })
+	for _, e := range entries {
+		r.Unset(e)
+	}
+	if err := r.Prune(nothing); err != nil {
+		t.Fatal(err)
+	}
+	check("Prune", func(a, b int) bool { return a >= b })
 }
 
 func TestTheRulesetConverges(t *testing.T) {
