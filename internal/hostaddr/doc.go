@@ -6,6 +6,6 @@
 // which nobody should begin to use. Temporary ones (privacy extensions) count until they are
 // deprecated, and tentative ones, which will be usable in a second or two.
 //
-// The device that holds the VIPs never counts, and what happens on it is no change: it may get ten
-// thousand addresses in a burst.
+// A device that holds VIPs never counts, and what happens on the one in use is no change: it may get
+// ten thousand addresses in a burst.
 package hostaddr

@@ -79,6 +79,10 @@ func TestTheAddressesOfDevicesThatAreUpAreListed(t *testing.T) {
 	if addrs, err := List("eth1"); err != nil || len(addrs) != 2 || addrs[0] != netip.MustParseAddr("10.96.0.1") {
 		t.Errorf("without eth1: %v, %v", addrs, err)
 	}
+	ip(t, "link set eth1 alias fairlead")
+	if addrs, err := List(vips, "fairlead"); err != nil || len(addrs) != 0 {
+		t.Errorf("without the alias of eth1: %v, %v", addrs, err)
+	}
 }
 
 // TestAnAddressThatAnotherMachineHasIsNotListed: the other machine is the other end of a cable.

@@ -12,11 +12,11 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
-// List returns the host's addresses in the current network namespace, without those of the device
-// except, in the order of the devices' numbers; those of one device are in the kernel's order, IPv4
-// first. When addresses change so fast that no reading is whole, the error is
+// List returns the host's addresses in the current network namespace, without those of devices that
+// have one of these names or aliases, in the order of the devices' numbers; those of one device are in
+// the kernel's order, IPv4 first. When addresses change so fast that no reading is whole, the error is
 // nlbatch.ErrInterrupted: nothing is known then, in particular not that an address is gone.
-func List(except string) ([]netip.Addr, error) {
+func List(except ...string) ([]netip.Addr, error) {
 	conn, err := nlbatch.Dial(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
@@ -25,7 +25,7 @@ func List(except string) ([]netip.Addr, error) {
 	return addrs, errors.Join(err, conn.Close())
 }
 
-func list(conn *nlbatch.Conn, except string) ([]netip.Addr, error) {
+func list(conn *nlbatch.Conn, except []string) ([]netip.Addr, error) {
 	type hostAddr struct {
 		device uint32
 		addr   netip.Addr
@@ -36,7 +36,7 @@ func list(conn *nlbatch.Conn, except string) ([]netip.Addr, error) {
 		// Devices come first: an address of one that is newer is an event that is still to come.
 		usable := make(map[uint32]bool)
 		err := dump(conn, getLink, linkHeaderLen, func(payload []byte) {
-			if d, ok := decodeDevice(payload); ok && d.up && !d.loopback && d.name != except {
+			if d, ok := decodeDevice(payload); ok && d.up && !d.loopback && !d.among(except) {
 				usable[d.index] = true
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
@@ -15,10 +16,11 @@ const (
 	newLink, deleteLink, getLink = 16, 17, 18
 	newAddr, deleteAddr, getAddr = 20, 21, 22
 
-	attrName    = 3 // IFLA_IFNAME
-	attrAddress = 1 // IFA_ADDRESS: of a point-to-point device, the other end's
-	attrLocal   = 2 // IFA_LOCAL
-	attrFlags   = 8 // IFA_FLAGS
+	attrName    = 3  // IFLA_IFNAME
+	attrAlias   = 20 // IFLA_IFALIAS
+	attrAddress = 1  // IFA_ADDRESS: of a point-to-point device, the other end's
+	attrLocal   = 2  // IFA_LOCAL
+	attrFlags   = 8  // IFA_FLAGS
 
 	deviceUp       = 0x1 // IFF_UP
 	deviceLoopback = 0x8
@@ -35,8 +37,14 @@ const (
 type device struct {
 	index    uint32
 	name     string
+	alias    string // "" where it has none
 	loopback bool
 	up       bool
+}
+
+// among reports whether the device has one of these names or aliases.
+func (d device) among(names []string) bool {
+	return slices.Contains(names, d.name) || d.alias != "" && slices.Contains(names, d.alias)
 }
 
 func decodeDevice(payload []byte) (d device, ok bool) {
@@ -44,10 +52,13 @@ func decodeDevice(payload []byte) (d device, ok bool) {
 		return device{}, false
 	}
 	flags := binary.NativeEndian.Uint32(payload[8:])
-	name := nlbatch.Attribute(payload[linkHeaderLen:], attrName)
+	text := func(attr uint16) string {
+		return strings.TrimRight(string(nlbatch.Attribute(payload[linkHeaderLen:], attr)), "\x00")
+	}
 	return device{
 		index:    index(payload),
-		name:     strings.TrimRight(string(name), "\x00"),
+		name:     text(attrName),
+		alias:    text(attrAlias),
 		loopback: flags&deviceLoopback != 0,
 		up:       flags&deviceUp != 0,
 	}, true

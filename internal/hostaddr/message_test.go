@@ -9,8 +9,8 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
-// link encodes an event of a device.
-func link(typ uint16, index, flags uint32, name string) []byte {
+// link encodes an event of a device, which may have an alias.
+func link(typ uint16, index, flags uint32, name string, alias ...string) []byte {
 	header := make([]byte, linkHeaderLen)
 	binary.NativeEndian.PutUint32(header[4:], index)
 	binary.NativeEndian.PutUint32(header[8:], flags)
@@ -18,6 +18,9 @@ func link(typ uint16, index, flags uint32, name string) []byte {
 	b.Begin(typ, 0, header...)
 	b.U32(13, 1000) // IFLA_TXQLEN
 	b.String(attrName, name)
+	for _, text := range alias {
+		b.String(attrAlias, text)
+	}
 	return sealed(&b)
 }
 
@@ -79,7 +82,7 @@ func TestWhichAddressesCount(t *testing.T) {
 
 func TestDevicesAreReadAsTheKernelTellsThem(t *testing.T) {
 	for _, want := range []device{
-		{1, "lo", true, true}, {2, "eth0", false, true}, {70000, "a-device-of-15-c", false, false},
+		{1, "lo", "", true, true}, {2, "eth0", "", false, true}, {70000, "a-device-of-15-c", "", false, false},
 	} {
 		var flags uint32 = 0x1000
 		if want.up {
@@ -93,6 +96,21 @@ func TestDevicesAreReadAsTheKernelTellsThem(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 		}
+	}
+}
+
+func TestDevicesAreLeftOutByNameOrAlias(t *testing.T) {
+	for _, payload := range messages(link(newLink, 5, deviceUp, "old-name", "fairlead")) {
+		d, ok := decodeDevice(payload)
+		if want := (device{5, "old-name", "fairlead", false, true}); !ok || d != want {
+			t.Fatalf("got %+v, want %+v", d, want)
+		}
+		if !d.among([]string{"fairlead"}) || !d.among([]string{"a", "old-name"}) || d.among([]string{"", "old"}) {
+			t.Error("found by the wrong words")
+		}
+	}
+	if (device{name: "eth0"}).among([]string{""}) {
+		t.Error("no alias is not an alias")
 	}
 }
 
