@@ -27,6 +27,7 @@ const (
 
 	addrDADFailed  = 0x08 // IFA_F_DADFAILED
 	addrDeprecated = 0x20
+	addrPermanent  = 0x80 // valid for ever
 
 	messageHeaderLen = 16 // struct nlmsghdr
 	linkHeaderLen    = 16 // struct ifinfomsg
@@ -67,11 +68,11 @@ func decodeDevice(payload []byte) (d device, ok bool) {
 // index is the device's number, which messages about links and about addresses have in one place.
 func index(payload []byte) uint32 { return binary.NativeEndian.Uint32(payload[4:]) }
 
-// decodeAddr reads an address of the host. It reports false for what does not count, whatever the
-// device.
-func decodeAddr(payload []byte) (addr netip.Addr, ok bool) {
+// decodeAddr reads an address of the host, and whether it is deprecated. It reports ok false for what
+// does not count, whatever the device.
+func decodeAddr(payload []byte) (addr netip.Addr, deprecated, ok bool) {
 	if len(payload) < addrHeaderLen {
-		return netip.Addr{}, false
+		return netip.Addr{}, false, false
 	}
 	flags := uint32(payload[2])
 	var local, address []byte
@@ -90,7 +91,9 @@ func decodeAddr(payload []byte) (addr netip.Addr, ok bool) {
 	}
 	addr, ok = netip.AddrFromSlice(local)
 	addr = addr.Unmap()
-	return addr, ok && addr.IsGlobalUnicast() && flags&(addrDADFailed|addrDeprecated) == 0
+	deprecated = flags&addrDeprecated != 0
+	expires := deprecated && flags&addrPermanent == 0
+	return addr, deprecated, ok && addr.IsGlobalUnicast() && flags&addrDADFailed == 0 && !expires
 }
 
 // messages yields the type and the payload of each netlink message in a datagram.

@@ -50,7 +50,7 @@ func sealed(b *nlbatch.Batch) []byte {
 }
 
 func TestWhichAddressesCount(t *testing.T) {
-	const permanent, tentative, temporary, manageTemp = 0x80, 0x40, 0x01, 0x100
+	const permanent, tentative, temporary, manageTemp = addrPermanent, 0x40, 0x01, 0x100
 	for _, c := range []struct {
 		addr, other string
 		flags       uint32
@@ -63,7 +63,9 @@ func TestWhichAddressesCount(t *testing.T) {
 		{"2001:db8::7", "", tentative, true},
 		{"2001:db8::7", "", temporary | manageTemp, true},
 		{"2001:db8::7", "", tentative | addrDADFailed, false},
-		{"2001:db8::7", "", permanent | addrDeprecated, false},
+		{"2001:db8::7", "", permanent | addrDeprecated, true},
+		{"2001:db8::7", "", permanent | addrDeprecated | addrDADFailed, false},
+		{"2001:db8::7", "", addrDeprecated, false},
 		{"192.168.1.7", "", addrDeprecated, false},
 		{"127.0.0.1", "", permanent, false},
 		{"::1", "", permanent, false},
@@ -72,8 +74,8 @@ func TestWhichAddressesCount(t *testing.T) {
 		{"ff02::1", "", 0, false},
 	} {
 		for typ, payload := range messages(address(newAddr, 3, c.flags, c.addr, c.other)) {
-			addr, counts := decodeAddr(payload)
-			if typ != newAddr || counts != c.counts || addr.String() != c.addr || index(payload) != 3 {
+			addr, deprecated, counts := decodeAddr(payload)
+			if typ != newAddr || counts != c.counts || deprecated != (c.flags&addrDeprecated != 0) || addr.String() != c.addr || index(payload) != 3 {
 				t.Errorf("%+v: %s, counts %v", c, addr, counts)
 			}
 		}
