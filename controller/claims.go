@@ -30,6 +30,8 @@ type claims struct {
 	hairpin counts
 	wanted  map[netip.Addr]map[types.NamespacedName]struct{} // addresses that could be somebody else's, and who wants them
 
+	starved map[types.NamespacedName]struct{} // Services without a mark that they need
+
 	noLocalInternal, noLocalExternal int // Services whose Local policy finds no endpoint here
 
 	turned map[ipvs.Key]struct{} // UDP virtual servers whose clients may have to be told: see staleFlows
@@ -65,8 +67,8 @@ func (c claimant) compare(o claimant) int {
 // held is what one Service claims at present.
 type held struct {
 	servers  []ipvs.Key
-	locals   []ipvs.Key // by mark
-	owners   []markOwner
+	locals   map[ipvs.Key]struct{} // by mark
+	owners   map[markOwner]struct{}
 	hairpin  []netip.Addr
 	external []netip.Addr
 
@@ -91,6 +93,7 @@ func newClaims(i *ipvs.Table, d *dummyif.Device, m *masq.Ruleset, numbers fwmark
 		vips:    make(counts),
 		hairpin: make(counts),
 		wanted:  make(map[netip.Addr]map[types.NamespacedName]struct{}),
+		starved: make(map[types.NamespacedName]struct{}),
 		turned:  make(map[ipvs.Key]struct{}),
 	}
 }
@@ -113,8 +116,7 @@ func (c *claims) replace(name types.NamespacedName, created time.Time, r render.
 	}
 	c.noLocalInternal += change(before.noLocalInternal, now.noLocalInternal)
 	c.noLocalExternal += change(before.noLocalExternal, now.noLocalExternal)
-	marks := c.replaceLocals(name, &now, r, &result)
-	c.dropLocals(before, now, &result)
+	marks := c.replaceLocals(name, before, &now, r, &result)
 	wanted := make(map[ipvs.Key]struct{}, len(r.Servers))
 	for _, server := range r.Servers {
 		wanted[server.Key] = struct{}{}

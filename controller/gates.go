@@ -21,7 +21,9 @@ func (c *Controller) leads(e masq.Entry, mark uint32) bool {
 }
 
 // led says that an entry leads to a virtual server by mark.
-func (c *Controller) led(k ipvs.Key) bool { return c.masq.LeadsTo(k.Mark, masq.FamilyOf(k.Addr.Addr())) > 0 }
+func (c *Controller) led(k ipvs.Key) bool {
+	return c.masq.LeadsTo(k.Mark, masq.FamilyOf(k.Addr.Addr())) > 0
+}
 
 // unled says that a virtual server by mark may go: no entry leads there.
 func (c *Controller) unled(k ipvs.Key) bool { return byMark(k) && !c.led(k) }
