@@ -335,17 +335,17 @@ func TestAFullSetIsAnErrorThatIsSeen(t *testing.T) {
 // that one's mark: it would lead to the heir's endpoints.
 func TestTheHeirOfAnAddressGetsAMarkOfItsOwn(t *testing.T) {
 	r := newRig(t)
-	old := service("old", "10.96.0.1", loadBalancer("203.0.113.1", "203.0.113.2"), externalLocal, created(time.Unix(1, 0)))
+	old := service("old", "10.96.0.1", loadBalancer("203.0.113.1", "203.0.113.2"), externalLocal)
 	r.set(old, here(endpoints("10.1.0.1")), endpoints("10.1.0.9"))
 	r.round()
 	mark := r.marksOf()["FAIRLEAD-LOCAL 203.0.113.2,tcp:80"]
-	heir := service("heir", "10.96.0.2", loadBalancer("203.0.113.1"), externalLocal, created(time.Unix(2, 0)))
-	r.set(heir, here(endpoints("10.1.0.2")), endpoints("10.1.0.9"))
-	r.round()
-	for _, at := range []string{"203.0.113.2:80", "10.96.0.1:80"} {
+	for _, at := range []string{"203.0.113.1:80", "203.0.113.2:80"} {
 		r.ipvs.SetConnections(r.key(at, ipvs.TCP), r.real("10.1.0.1:8080"), 1)
 	}
 	r.remove(named("old"))
+	r.round()
+	heir := service("heir", "10.96.0.2", loadBalancer("203.0.113.1"), externalLocal)
+	r.set(heir, here(endpoints("10.1.0.2")), endpoints("10.1.0.9"))
 	r.round()
 	r.later(time.Minute)
 	marks := r.marksOf()
