@@ -71,7 +71,7 @@ func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
 			c.masq.Prune(c.guarded), // so that nobody is led to what drains
 			c.ipvs.Drain(now),
 			c.ipvs.Expire(now),
-			c.dummyif.Prune(c.ipvs.HoldsAddr),
+			c.dummyif.Prune(c.heldVIP),
 			c.ipvs.Prune(byAddress),
 			c.masq.Prune(c.guarded),
 			c.ipvs.Prune(c.unled),
