@@ -205,8 +205,8 @@ func (c *claims) bind(addr netip.Addr, claim *claim, bound bool) {
 	claim.bound = bound
 }
 
-// claim adds or keeps the Service among those that want the virtual server. It returns the other
-// Service, if any, that has just got it or lost it.
+// claim adds or keeps the Service among those that want the virtual server. It returns the others, if
+// another one has it now: the one that has got or lost it, and those that know by name who has it.
 func (c *claims) claim(key ipvs.Key, me claimant) (woken []types.NamespacedName) {
 	it := c.servers[key]
 	if it == nil {
@@ -214,39 +214,48 @@ func (c *claims) claim(key ipvs.Key, me claimant) (woken []types.NamespacedName)
 		return nil
 	}
 	winner := it.claimants[0].name
-	list := slices.DeleteFunc(it.claimants, func(o claimant) bool { return o.name == me.name })
-	list = append(list, me)
-	slices.SortFunc(list, claimant.compare)
-	it.claimants = list
-	switch list[0].name {
-	case winner:
+	it.without(me.name)
+	it.claimants = append(it.claimants, me)
+	slices.SortFunc(it.claimants, claimant.compare)
+	if it.claimants[0].name == winner {
 		return nil
-	case me.name:
-		return []types.NamespacedName{winner}
 	}
-	return []types.NamespacedName{list[0].name} // deleted and created again, the Service is younger now
+	return it.others(me.name) // one deleted and created again is younger now and may have lost
 }
 
-// release removes the Service from those that want the virtual server. It returns the Service that
-// gets it now.
+// release removes the Service from those that want the virtual server. It returns the others, if
+// another one has it now.
 func (c *claims) release(key ipvs.Key, name types.NamespacedName) (woken []types.NamespacedName) {
-	claim := c.servers[key]
-	winner := claim.claimants[0].name
-	claim.claimants = slices.DeleteFunc(claim.claimants, func(o claimant) bool { return o.name == name })
-	if len(claim.claimants) > 0 {
+	it := c.servers[key]
+	winner := it.claimants[0].name
+	it.without(name)
+	if len(it.claimants) > 0 {
 		if winner == name {
-			return []types.NamespacedName{claim.claimants[0].name}
+			return it.others(name)
 		}
 		return nil
 	}
 	delete(c.servers, key)
 	c.ipvs.Unset(key)
 	c.turn(key)
-	for _, e := range claim.entries {
+	for _, e := range it.entries {
 		c.masq.Unset(e.Entry)
 	}
-	c.bind(key.Addr.Addr(), claim, false)
+	c.bind(key.Addr.Addr(), it, false)
 	return nil
+}
+
+func (c *claim) without(name types.NamespacedName) {
+	c.claimants = slices.DeleteFunc(c.claimants, func(o claimant) bool { return o.name == name })
+}
+
+func (c *claim) others(name types.NamespacedName) (names []types.NamespacedName) {
+	for _, o := range c.claimants {
+		if o.name != name {
+			names = append(names, o.name)
+		}
+	}
+	return names
 }
 
 func (c *claims) replaceHairpin(before, now []netip.Addr) {
