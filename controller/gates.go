@@ -51,8 +51,13 @@ func (c *Controller) bindable(vip netip.Addr) bool {
 	return c.masq.Has(vipEntry(vip)) && c.ipvs.HasAddr(vip)
 }
 
-// guarded says that an entry must stay because what it is for is still in the kernel.
+// guarded says that an entry must stay because what it is for is still in the kernel, or may be: as long
+// as the kernel is not as it was read, there could be an object that nobody knows of. Without its entry
+// it would be an orphan for ever.
 func (c *Controller) guarded(e masq.Entry) bool {
+	if c.stale {
+		return true
+	}
 	switch e.Set {
 	case masq.VIPs:
 		return c.dummyif.Has(e.Addr)

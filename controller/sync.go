@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
 // sliceSize is how many Services are written before the next ones are rendered. At a cold start the
@@ -77,8 +79,13 @@ func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
 		)
 	}
 	err := errors.Join(errs...)
-	c.stale = c.stale || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist)
+	c.stale = c.stale || contradicts(err)
 	return err
+}
+
+// contradicts reports that the kernel is not as it was read, or may not be.
+func contradicts(err error) bool {
+	return errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, nlbatch.ErrUnknown)
 }
 
 // resync reads the kernel: all of it where there is reason to think that it is not as it was left,
