@@ -88,6 +88,7 @@ type Controller struct {
 
 // New returns a controller that has not touched anything yet.
 func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
+	o.Masq.Pods.Unknown = o.NodeCIDR
 	c := &Controller{
 		options: o, log: log, source: src,
 		dirty: newDirty(),

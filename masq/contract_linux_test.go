@@ -307,6 +307,11 @@ func TestChangedOptionsReplaceRules(t *testing.T) {
 	variants(t, func(t *testing.T, k *Linux) {
 		restore(t, foreign)
 		theirs := rules(t, IPv4)
+		unknown := Options{MasqueradeBit: 14, Marks: marks, Pods: Pods{Unknown: true}}
+		ensureRules(t, k, IPv4, unknown)
+		if got, want := strings.Count(rules(t, IPv4), `"fairlead: `), numberOf(IPv4, unknown); got != want {
+			t.Errorf("%d rules before it is known what a pod is, want %d", got, want)
+		}
 		for _, o := range []Options{cidrs, {MasqueradeBit: 15}, {MasqueradeBit: 15, MasqueradeAll: true}, cidrs} {
 			if written := ensureRules(t, k, IPv4, o); written == 0 {
 				t.Errorf("%+v: nothing written", o)
@@ -321,6 +326,9 @@ func TestChangedOptionsReplaceRules(t *testing.T) {
 			if written := ensureRules(t, k, IPv4, o); written != 0 {
 				t.Errorf("%+v: %d rules written again", o, written)
 			}
+		}
+		if written := ensureRules(t, k, IPv4, unknown); written != 0 {
+			t.Errorf("%d rules written for want of knowledge", written)
 		}
 	})
 }

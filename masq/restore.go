@@ -24,6 +24,9 @@ func ensureInput(chains []Chain, now listing) (input string, written int) {
 	for _, c := range chains {
 		lines, exists := now[c.Table][c.Name]
 		old, _ := ourRules(lines)
+		if c.Tentative && len(old) > 0 {
+			continue
+		}
 		if exists && slices.EqualFunc(old, c.Rules, func(o found, r Rule) bool { return o.comment == r.Comment }) {
 			continue
 		}
