@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -107,13 +106,39 @@ func (s *stage) drops(from place, network, addr string) error {
 	return nil
 }
 
-// unserved is true where an address is nothing to the proxy: the packet goes on to the fabric, which has no route.
-func (s *stage) unserved(from place, network, addr string) error {
-	answer, err := lab.Ask(s.t.Context(), from.ns, network, addr)
-	if err == nil || lab.Refused(err) || lab.TimedOut(err) || !strings.Contains(err.Error(), "route") && !strings.Contains(err.Error(), "unreachable") {
-		return fmt.Errorf("%s asks %s %s: %+v, %v; want an unreachable network", from.name, network, addr, answer, err)
+// unserved is true where an address is nothing to the proxy: the packets pass the node by.
+func (s *stage) unserved(from place, addr string) error {
+	answer, err := lab.Ask(s.t.Context(), from.ns, "tcp", addr)
+	if err != nil || answer.Server != beyond {
+		return fmt.Errorf("%s asks %s: %+v, %v; want an answer from %s", from.name, addr, answer, err, beyond)
 	}
 	return nil
+}
+
+// unservedAt waits until a frontend's addresses are nothing to the proxy.
+func (s *stage) unservedAt(from place, v *svc, f frontend) {
+	s.t.Helper()
+	s.all([]way{tcp4, tcp6}, from.name+" -> "+string(f), func(w way) error { return s.unserved(from, v.at(f, w)) })
+}
+
+// gone waits until nobody serves at an address any more: it refuses, or it is nothing to the proxy.
+func (s *stage) gone(from place, addr string) {
+	s.t.Helper()
+	s.soon("nothing at "+addr, func() error {
+		refused := s.refuses(from, "tcp", addr)
+		if refused == nil || s.unserved(from, addr) == nil {
+			return nil
+		}
+		return refused
+	})
+}
+
+// goneAt is gone for both addresses of a frontend.
+func (s *stage) goneAt(from place, v *svc, f frontend) {
+	s.t.Helper()
+	for _, w := range []way{tcp4, tcp6} {
+		s.gone(from, v.at(f, w))
+	}
 }
 
 // eachFlow calls check for every source and frontend, see eachOf.

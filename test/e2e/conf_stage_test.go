@@ -34,6 +34,9 @@ const (
 	external4, external6     = "172.32.0.%d", "fd00:172:32::%x"
 )
 
+// beyond is who answers at Services' addresses that the proxy does not serve: a server behind the fabric's gateway.
+const beyond = "beyond"
+
 func newStage(t testing.TB) *stage {
 	t.Helper()
 	s := &stage{scene: newScene(t), count: new(int), turn: new(int)}
@@ -42,6 +45,7 @@ func newStage(t testing.TB) *stage {
 	for _, prefix := range []string{"172.31.0.0/16", "172.32.0.0/16", "fd00:172:31::/64", "fd00:172:32::/64"} {
 		must(t, s.client.AddRoute(prefix, s.node))
 	}
+	must(t, s.lab.Beyond(beyond, 8080, "172.30.0.0/16", "172.31.0.0/16", "172.32.0.0/16", "fd00:172:30::/64", "fd00:172:31::/64", "fd00:172:32::/64"))
 	// What reaches a remote pod with the client's own address has to go back the way it came.
 	for _, client := range []string{s.client.Addr4.String() + "/32", s.client.Addr6.String() + "/128"} {
 		must(t, s.far.AddRoute(client, s.node))
@@ -122,7 +126,9 @@ func (s *stage) settle() {
 		_, err = slices.Create(s.t.Context(), slice, metav1.CreateOptions{})
 	}
 	must(s.t, err)
-	s.proxy.eventually("done with all changes", func() error {
+	d := *s.proxy
+	d.t = s.t
+	d.eventually("done with all changes", func() error {
 		answer, err := lab.Ask(s.t.Context(), s.caller.Namespace, "tcp", fmt.Sprint("172.30.201.1:", port))
 		if err == nil && int32(answer.Local.Port()) != target {
 			err = fmt.Errorf("port %d answers, want %d", answer.Local.Port(), target)
