@@ -162,6 +162,7 @@ func Service(svc *corev1.Service, endpointSlices []*discoveryv1.EndpointSlice, o
 		policies:  policiesOf(svc),
 		seen:      make(map[ipvs.Key]struct{}),
 		choices:   make(map[choiceKey]choice),
+		locals:    make(map[choiceKey]int),
 		restricts: restriction(svc, r.problem),
 	}
 	w.frontends()
