@@ -3,8 +3,10 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,8 +25,9 @@ type stage struct {
 	*scene
 
 	proxy *daemon
-	count *int // Services so far, and their numbers in every range of addresses
-	turn  *int // settles so far
+	count *int         // Services so far, and their numbers in every range of addresses
+	turn  *int         // settles so far
+	shown *atomic.Bool // the row's evidence
 }
 
 // Where the frontends of Services are, by the Service's number.
@@ -39,7 +42,7 @@ const beyond = "beyond"
 
 func newStage(t testing.TB) *stage {
 	t.Helper()
-	s := &stage{scene: newScene(t), count: new(int), turn: new(int)}
+	s := &stage{scene: newScene(t), count: new(int), turn: new(int), shown: new(atomic.Bool)}
 	s.api.node(s.far, "node2", inZone("zone-2", s.far))
 	s.api.relay(s.far.Namespace)
 	for _, prefix := range []string{"172.31.0.0/16", "172.32.0.0/16", "fd00:172:31::/64", "fd00:172:32::/64"} {
@@ -85,7 +88,7 @@ func (s *stage) row(name string, test func(*stage)) {
 	}
 	t.Run(name, func(t *testing.T) {
 		sub := *s
-		sub.scene = s.in(t)
+		sub.scene, sub.shown = s.in(t), new(atomic.Bool)
 		test(&sub)
 	})
 }
@@ -162,7 +165,21 @@ func (s *stage) within(limit time.Duration, what string, check func() error) boo
 		}
 		if time.Now().After(deadline) {
 			s.t.Errorf("%s: %v", what, err)
+			s.evidence()
 			return false
 		}
+	}
+}
+
+// evidence logs, once a row, what Fairlead has made of the node when something failed there.
+func (s *stage) evidence() {
+	if _, peer := peerMode(); peer || !s.shown.CompareAndSwap(false, true) {
+		return
+	}
+	for _, command := range [][]string{
+		{"ipvsadm", "-Ln", "--stats"}, {"ipvsadm", "-Lnc"}, {"ipset", "save"}, {"iptables-save", "-c"}, {"ip", "-o", "addr", "show", "dev", "kube-ipvs0"},
+	} {
+		out, err := s.node.Run(context.Background(), command[0], command[1:]...)
+		s.t.Logf("%v: %v\n%s", command, err, out)
 	}
 }

@@ -106,6 +106,13 @@ func (l *Lab) Beyond(name string, port uint16, prefixes ...string) error {
 			return fmt.Errorf("beyond the fabric: route %s: %w", prefix, err)
 		}
 	}
+	for _, node := range l.nodes { // answers to pods find their way
+		for _, cidr := range node.PodCIDRs {
+			if err := l.fabric.addRoute(cidr, l.bridge, node.Addr(cidr.Addr())); err != nil {
+				return fmt.Errorf("beyond the fabric: %w", err)
+			}
+		}
+	}
 	for _, wildcard := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
 		if _, err := l.fabric.ServeTCP(netip.AddrPortFrom(wildcard, port).String(), name); err != nil {
 			return fmt.Errorf("beyond the fabric: %w", err)
