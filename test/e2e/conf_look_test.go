@@ -121,15 +121,17 @@ func (s *stage) unservedAt(from place, v *svc, f frontend) {
 	s.all([]way{tcp4, tcp6}, from.name+" -> "+string(f), func(w way) error { return s.unserved(from, v.at(f, w)) })
 }
 
-// gone waits until nobody serves at an address any more: it refuses, or it is nothing to the proxy.
+// gone waits until no pod serves at an address any more. It may refuse, be nothing to the proxy, or be silent, as ClusterIPs
+// are that no Service has.
 func (s *stage) gone(from place, addr string) {
 	s.t.Helper()
 	s.soon("nothing at "+addr, func() error {
-		refused := s.refuses(from, "tcp", addr)
-		if refused == nil || s.unserved(from, addr) == nil {
-			return nil
+		ctx, cancel := context.WithTimeout(s.t.Context(), silence)
+		defer cancel()
+		if answer, err := lab.Ask(ctx, from.ns, "tcp", addr); err == nil && answer.Server != beyond {
+			return fmt.Errorf("%s still answers %s", answer.Server, from.name)
 		}
-		return refused
+		return nil
 	})
 }
 
