@@ -84,6 +84,24 @@ func TestASetOfAnotherKindIsAClearError(t *testing.T) {
 	}
 }
 
+func TestAFullSetIsAnErrorThatSaysSo(t *testing.T) {
+	k := openKernel(t)
+	kerneltest.Run(t, "ipset", "create", VIPs.Name(IPv4), VIPs.Type(), "maxelem", "2")
+	ensureSets(t, k) // it is there already, and of the right kind
+	errs := k.Apply(script(t, `
+		add FAIRLEAD-VIP 10.96.0.1
+		add FAIRLEAD-VIP 10.96.0.2
+		add FAIRLEAD-VIP 10.96.0.3
+		add FAIRLEAD-SERVED 10.96.0.3,tcp:80
+		add FAIRLEAD-VIP 10.96.0.1`))
+	if len(errs) != 5 || errs[0] != nil || errs[1] != nil || errs[3] != nil || errs[4] != nil {
+		t.Fatalf("only the one too many is to fail: %v", errs)
+	}
+	if errs[2] == nil || !strings.Contains(errs[2].Error(), "the set is full") {
+		t.Errorf("got %v", errs[2])
+	}
+}
+
 func TestASetInUseIsNotDestroyedAndNamed(t *testing.T) {
 	k := openKernel(t)
 	ensureSets(t, k)

@@ -81,7 +81,9 @@ func (w *work) borrowed(kind Kind, what, text string) (vip netip.Addr, ok bool) 
 		w.problem(badAddress, "%s %s: the Service has no cluster IP of that family", what, vip)
 		return vip, false
 	}
-	w.External = append(w.External, vip)
+	if !slices.Contains(w.External, vip) {
+		w.External = append(w.External, vip)
+	}
 	if w.o.Refused != nil {
 		if whose := w.o.Refused(kind, vip); whose != "" {
 			w.problem(refused, "%s %s belongs to %s and is not taken away", what, vip, whose)

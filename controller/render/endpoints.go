@@ -166,17 +166,23 @@ func (e endpoint) rank() (rank int) {
 	return rank
 }
 
-// localReady counts the addresses of this node's ready endpoints.
-func (all endpoints) localReady() int {
-	addrs := make(map[netip.Addr]struct{})
+// localReady counts the addresses of this node's ready endpoints, in that of the given families where
+// they are more: a pod with an address of each family is one endpoint. kube-proxy counts each family by
+// itself and answers for it on the sockets of that family.
+func (all endpoints) localReady(ipv4, ipv6 bool) int {
+	v4, v6 := make(map[netip.Addr]struct{}), make(map[netip.Addr]struct{})
 	for _, port := range all {
 		for at, e := range port {
-			if e.local && e.ready {
-				addrs[at.Addr()] = struct{}{}
+			switch addr := at.Addr(); {
+			case !e.local || !e.ready:
+			case addr.Is4() && ipv4:
+				v4[addr] = struct{}{}
+			case addr.Is6() && ipv6:
+				v6[addr] = struct{}{}
 			}
 		}
 	}
-	return len(addrs)
+	return max(len(v4), len(v6))
 }
 
 // hairpin returns the addresses, of the given families, of the endpoints that may be on this node,

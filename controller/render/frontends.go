@@ -21,7 +21,7 @@ type work struct {
 	policies   policies
 	restricts  ranges
 	ipv4, ipv6 bool // the families in which the Service has a cluster IP
-	seen       map[ipvs.Key]struct{}
+	seen       map[ipvs.Key]port // which port each is for
 	choices    map[choiceKey]choice
 	locals     map[choiceKey]int // indexes in Locals
 }
@@ -147,11 +147,13 @@ func (w *work) local(p port, reals Reals, ipv6 bool) int {
 
 func (w *work) add(p port, s Server, at netip.AddrPort) {
 	s.Key, s.Config = ipvs.Key{Addr: at, Protocol: p.protocol}, w.config
-	if _, twice := w.seen[s.Key]; twice {
-		w.problem(badPort, "port %q: %s is there twice", p.name, s.Key)
+	if other, twice := w.seen[s.Key]; twice {
+		if other != p { // one port at one address by two ways, say as load balancer and external IP, is one
+			w.problem(badPort, "port %q: %s is that of port %q already", p.name, s.Key, other.name)
+		}
 		return
 	}
-	w.seen[s.Key] = struct{}{}
+	w.seen[s.Key] = p
 	w.Servers = append(w.Servers, s)
 }
 
@@ -182,5 +184,5 @@ func (w *work) health() Health {
 		w.problem(badPort, "healthCheckNodePort %d is no port", spec.HealthCheckNodePort)
 		return Health{}
 	}
-	return Health{uint16(spec.HealthCheckNodePort), w.all.localReady()}
+	return Health{uint16(spec.HealthCheckNodePort), w.all.localReady(w.ipv4, w.ipv6)}
 }

@@ -1,7 +1,6 @@
 package render_test
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"maps"
@@ -14,10 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/fairlead-lb/fairlead/controller/render"
 	"github.com/fairlead-lb/fairlead/ipvs"
@@ -94,87 +90,6 @@ func shuffle(list []*discoveryv1.EndpointSlice, random *rand.Rand) {
 	}
 }
 
-// input is one input file: documents of Services and EndpointSlices, and one of options if need be.
-type input struct {
-	options  render.Options
-	services map[string]*corev1.Service
-	slices   map[string][]*discoveryv1.EndpointSlice
-}
-
-func read(t *testing.T, path string) input {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := input{
-		options:  render.Options{Scheduler: "rr", NodeName: "this", IPv6: true},
-		services: map[string]*corev1.Service{}, slices: map[string][]*discoveryv1.EndpointSlice{},
-	}
-	for n, document := range bytes.Split(data, []byte("\n---\n")) {
-		if err := in.add(document); err != nil {
-			t.Fatalf("%s: document %d: %v", path, n+1, err)
-		}
-	}
-	return in
-}
-
-func (in *input) add(document []byte) error {
-	var head metav1.TypeMeta
-	if err := yaml.Unmarshal(document, &head); err != nil {
-		return err
-	}
-	switch head.Kind {
-	case "Service":
-		svc := new(corev1.Service)
-		if err := yaml.UnmarshalStrict(document, svc); err != nil {
-			return err
-		}
-		in.services[svc.Name] = svc
-	case "EndpointSlice":
-		slice := new(discoveryv1.EndpointSlice)
-		if err := yaml.UnmarshalStrict(document, slice); err != nil {
-			return err
-		}
-		name := slice.Labels[discoveryv1.LabelServiceName]
-		in.slices[name] = append(in.slices[name], slice)
-		if _, exists := in.services[name]; !exists {
-			in.services[name] = nil
-		}
-	case "Options":
-		var o struct {
-			Kind    string `json:"kind"`
-			Options struct {
-				Scheduler string         `json:"scheduler"`
-				Flags     ipvs.Flags     `json:"flags"`
-				NoIPv6    bool           `json:"noIPv6"`
-				Excluded  []netip.Prefix `json:"excluded"`
-			} `json:"options"`
-		}
-		if err := yaml.UnmarshalStrict(document, &o); err != nil {
-			return err
-		}
-		in.options.IPv6, in.options.Excluded, in.options.Flags = !o.Options.NoIPv6, o.Options.Excluded, o.Options.Flags
-		if o.Options.Scheduler != "" {
-			in.options.Scheduler = o.Options.Scheduler
-		}
-	default:
-		return fmt.Errorf("kind %q", head.Kind)
-	}
-	return nil
-}
-
-// render renders the Services in order of name, the slices in the order that arrange gives them.
-func (in *input) render(arrange func([]*discoveryv1.EndpointSlice)) string {
-	var out strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(in.services)) {
-		list := in.slices[name]
-		arrange(list)
-		fmt.Fprintf(&out, "# %s\n%s\n", name, format(render.Service(in.services[name], list, in.options, render.Settings{})))
-	}
-	return out.String()
-}
-
 func format(r render.Rendered) string {
 	var out strings.Builder
 	for _, s := range r.Servers {
@@ -185,7 +100,9 @@ func format(r render.Rendered) string {
 		}
 	}
 	for i, l := range r.Locals {
-		fmt.Fprintf(&out, "local %d: %s port %q, IPv6 %v, -s %s\n", i, l.Protocol, l.Port, l.IPv6, l.Config.Scheduler)
+		config := ipvs.FormatServer(ipvs.MarkKey(1, l.IPv6), l.Config)
+		_, config, _ = strings.Cut(config, "-s ")
+		fmt.Fprintf(&out, "local %d: %s port %q, IPv6 %v, -s %s\n", i, l.Protocol, l.Port, l.IPv6, config)
 		for _, at := range slices.SortedFunc(maps.Keys(l.Reals), netip.AddrPort.Compare) {
 			fmt.Fprintf(&out, "-a local %d -r %s -m -w %d\n", i, at, l.Reals[at].Weight)
 		}
@@ -204,6 +121,9 @@ func format(r render.Rendered) string {
 	}
 	for _, addr := range r.Hairpin {
 		fmt.Fprintln(&out, "hairpin:", addr)
+	}
+	for _, addr := range r.External {
+		fmt.Fprintln(&out, "might be another's:", addr)
 	}
 	if r.Reason != "" {
 		fmt.Fprintln(&out, "reason:", r.Reason)

@@ -160,13 +160,13 @@ func Service(svc *corev1.Service, endpointSlices []*discoveryv1.EndpointSlice, o
 		all:       collect(endpointSlices, o, r.Settings, r.problem),
 		config:    config(svc, r.Settings, r.problem),
 		policies:  policiesOf(svc),
-		seen:      make(map[ipvs.Key]struct{}),
+		seen:      make(map[ipvs.Key]port),
 		choices:   make(map[choiceKey]choice),
 		locals:    make(map[choiceKey]int),
 		restricts: restriction(svc, r.problem),
 	}
 	w.frontends()
-	r.Hairpin = w.all.hairpin(w.ipv4, w.ipv6)
+	r.Hairpin = w.all.hairpin(r.families())
 	r.Health = w.health()
 	if len(r.Servers) == 0 {
 		r.Reason = "no usable address and port"
@@ -176,6 +176,14 @@ func Service(svc *corev1.Service, endpointSlices []*discoveryv1.EndpointSlice, o
 	})
 	r.Problems = slices.Compact(r.Problems)
 	return r
+}
+
+// families returns in which families there are virtual servers.
+func (r *Rendered) families() (ipv4, ipv6 bool) {
+	for _, s := range r.Servers {
+		ipv4, ipv6 = ipv4 || s.Key.Addr.Addr().Is4(), ipv6 || s.Key.Addr.Addr().Is6()
+	}
+	return ipv4, ipv6
 }
 
 // complain records a problem.
