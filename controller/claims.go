@@ -83,7 +83,8 @@ func newClaims(i *ipvs.Table, d *dummyif.Device, m *masq.Ruleset, numbers fwmark
 	return &claims{
 		ipvs: i, dummyif: d, masq: m,
 		marks: newMarks(numbers, func(mark uint32) bool {
-			return m.LeadsTo(mark) || i.Has(ipvs.MarkKey(mark, false)) || i.Has(ipvs.MarkKey(mark, true))
+			return m.LeadsTo(mark, masq.IPv4)+m.LeadsTo(mark, masq.IPv6) > 0 ||
+				i.Has(ipvs.MarkKey(mark, false)) || i.Has(ipvs.MarkKey(mark, true))
 		}),
 		servers: make(map[ipvs.Key]*claim),
 		names:   make(map[types.NamespacedName]held),

@@ -15,14 +15,16 @@ import (
 func byMark(k ipvs.Key) bool    { return k.Mark != 0 }
 func byAddress(k ipvs.Key) bool { return k.Mark == 0 }
 
-// leads says that an entry may lead to a mark: its virtual servers are there, or it is the mark to
-// drop by.
-func (c *Controller) leads(mark uint32) bool {
-	return mark == c.options.Masq.Marks.Drop() || c.ipvs.Has(ipvs.MarkKey(mark, false)) || c.ipvs.Has(ipvs.MarkKey(mark, true))
+// leads says that an entry may lead to a mark: its virtual server is there, or it is the mark to drop by.
+func (c *Controller) leads(e masq.Entry, mark uint32) bool {
+	return mark == c.options.Masq.Marks.Drop() || c.ipvs.Has(ipvs.MarkKey(mark, e.Addr.Is6()))
 }
 
+// led says that an entry leads to a virtual server by mark.
+func (c *Controller) led(k ipvs.Key) bool { return c.masq.LeadsTo(k.Mark, masq.FamilyOf(k.Addr.Addr())) > 0 }
+
 // unled says that a virtual server by mark may go: no entry leads there.
-func (c *Controller) unled(k ipvs.Key) bool { return byMark(k) && !c.masq.LeadsTo(k.Mark) }
+func (c *Controller) unled(k ipvs.Key) bool { return byMark(k) && !c.led(k) }
 
 // marked says that a virtual server's set entry exists. It is what guards the VIP's other ports, and
 // by it a restarted daemon knows the virtual server as its own.
@@ -31,7 +33,7 @@ func (c *Controller) marked(k ipvs.Key) bool { return c.masq.Has(served(k)) }
 // ours says that a virtual server in the kernel was made by Fairlead.
 func (c *Controller) ours(k ipvs.Key) bool {
 	if byMark(k) {
-		return c.options.Masq.Marks.Contains(k.Mark) || c.masq.LeadsTo(k.Mark)
+		return c.options.Masq.Marks.Contains(k.Mark) || c.led(k)
 	}
 	return c.marked(k) && !c.excluded(k.Addr.Addr())
 }
@@ -61,6 +63,7 @@ func (c *Controller) guarded(e masq.Entry) bool {
 	case masq.Served:
 		return c.ipvs.Has(keyOf(e))
 	}
-	// Of a virtual server that goes on, an entry may go at any time: another rule holds now.
-	return c.ipvs.Has(keyOf(e)) && !c.ipvs.Desires(keyOf(e))
+	// Of a virtual server that goes on, an entry may go when those that take its place are there.
+	k := keyOf(e)
+	return c.ipvs.Has(k) && !(c.ipvs.Desires(k) && c.claims.settled(k))
 }

@@ -24,10 +24,7 @@ import (
 // exactly what one full sync would write into an empty one.
 func TestIncrementalEqualsFresh(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := &rig{
-			world: newWorld(), now: time.Unix(1_700_000_000, 0), complete: true,
-			ipvs: ipvs.NewFake(), dummyif: dummyif.NewFake(), masq: masq.NewFake(),
-		}
+		r := emptyRig(newWorld())
 		r.restart()
 		t.Repeat(map[string]func(*rapid.T){
 			"service": func(t *rapid.T) {
@@ -83,8 +80,7 @@ func TestIncrementalEqualsFresh(t *testing.T) {
 
 // freshly returns what one full sync writes into an empty kernel.
 func freshly(w *world) string {
-	r := &rig{world: w, now: time.Unix(1_700_000_000, 0), complete: true,
-		ipvs: ipvs.NewFake(), dummyif: dummyif.NewFake(), masq: masq.NewFake()}
+	r := emptyRig(w)
 	r.restart()
 	return r.kernel()
 }

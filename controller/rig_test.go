@@ -6,18 +6,18 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/fairlead-lb/fairlead/conntrack"
 	"github.com/fairlead-lb/fairlead/controller/source"
 	"github.com/fairlead-lb/fairlead/dummyif"
-	"github.com/fairlead-lb/fairlead/internal/fwmark"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 )
@@ -65,6 +65,11 @@ type rig struct {
 	ipvs     *ipvs.Fake
 	dummyif  *dummyif.Fake
 	masq     *masq.Fake
+	flows    *conntrack.Fake
+	host     []netip.Addr // the host's own addresses
+	events   []string     // "Service reason: text"
+	trace    []string     // see traced
+	options  func(*Options)
 	c        *Controller
 	complete bool
 	log      *strings.Builder
@@ -72,21 +77,32 @@ type rig struct {
 
 const nodeName = "node-1"
 
-func newRig(t testing.TB) *rig {
-	r := &rig{
-		t: t, world: newWorld(), now: time.Unix(1_700_000_000, 0), complete: true,
-		ipvs: ipvs.NewFake(), dummyif: dummyif.NewFake(), masq: masq.NewFake(),
+func newRig(t testing.TB, edits ...func(*Options)) *rig {
+	r := emptyRig(newWorld())
+	r.t = t
+	r.options = func(o *Options) {
+		for _, edit := range edits {
+			edit(o)
+		}
 	}
 	r.restart()
 	return r
 }
 
+// emptyRig is a rig over an empty kernel before its first start.
+func emptyRig(w *world) *rig {
+	return &rig{
+		world: w, now: time.Unix(1_700_000_000, 0), complete: true,
+		ipvs: ipvs.NewFake(), dummyif: dummyif.NewFake(), masq: masq.NewFake(), flows: conntrack.NewFake(),
+		host: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, options: func(*Options) {},
+	}
+}
+
 // restart replaces the controller by a new one over the same kernel and the same cluster.
 func (r *rig) restart() {
 	r.log = new(strings.Builder)
-	r.c = newTestController(r.world, Kernel{IPVS: r.ipvs, Dummyif: r.dummyif, Masq: r.masq}, r.log,
-		func() bool { return r.complete })
-	r.c.settled = false
+	kernel := Kernel{IPVS: r.ipvs, Dummyif: r.dummyif, Masq: r.masq, Flows: r.flows}
+	r.c = newTestController(r.world, kernel, r.log, func() bool { return r.complete }, r.mine, r.options)
 	for name := range r.world.services {
 		r.c.dirty.add(name)
 	}
@@ -96,13 +112,38 @@ func (r *rig) restart() {
 	r.round()
 }
 
-func newTestController(w objects, k Kernel, log io.Writer, complete func() bool) *Controller {
-	c := New(source.Source{Complete: complete}, k, Options{
+// mine makes the options those of this rig.
+func (r *rig) mine(o *Options) {
+	o.Host = Host{Addresses: func() ([]netip.Addr, error) { return r.host, nil }}
+	o.Events = (*recorder)(r)
+}
+
+// recorder keeps the events that a rig's controller puts on Services.
+type recorder rig
+
+func (r *recorder) Warning(svc *corev1.Service, reason, text string) {
+	r.events = append(r.events, fmt.Sprintf("%s %s: %s", svc.Name, reason, text))
+}
+
+// told returns the events since the last call, sorted, one line each.
+func (r *rig) told() string {
+	slices.Sort(r.events)
+	text := strings.Join(r.events, "\n")
+	r.events = nil
+	return text
+}
+
+func newTestController(w objects, k Kernel, log io.Writer, complete func() bool, edits ...func(*Options)) *Controller {
+	o := Options{
 		NodeName: nodeName, Scheduler: "rr", SyncPeriod: time.Hour, DrainTimeout: 15 * time.Minute,
 		Host:      Host{Addresses: func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil }},
 		NodePorts: NodePorts{All: true},
-		Masq:      masq.Options{MasqueradeBit: 14, Marks: fwmark.Range{Base: 0x50000000, Mask: 0x0ff0307f}},
-	}, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+		Masq:      masq.Options{MasqueradeBit: 14, Marks: testMarks},
+	}
+	for _, edit := range edits {
+		edit(&o)
+	}
+	c := New(source.Source{Complete: complete}, k, o, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	c.objects = w
 	return c
 }
@@ -144,62 +185,11 @@ func (r *rig) messages() int { return r.ipvs.Messages + r.dummyif.Messages + r.m
 func (r *rig) mustHold(want string) {
 	r.t.Helper()
 	want = strings.TrimLeft(strings.ReplaceAll(want, "\t", ""), "\n")
-	if got := r.kernel(); got != want {
+	if got := renamed(r.kernel()); got != want {
 		r.t.Fatalf("the kernel holds\n%s\nwant\n%s\nlog:\n%s", got, want, r.log)
 	}
 }
 
-// service makes a Service with one TCP port 80 for each VIP, unless edited.
-func service(name, vip string, edits ...func(*corev1.Service)) *corev1.Service {
-	svc := &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name},
-		Spec: corev1.ServiceSpec{
-			ClusterIP: vip, ClusterIPs: []string{vip},
-			Ports: []corev1.ServicePort{{Name: "http", Port: 80, Protocol: corev1.ProtocolTCP}},
-		},
-	}
-	for _, edit := range edits {
-		edit(svc)
-	}
-	return svc
-}
-
-func udp(svc *corev1.Service) { svc.Spec.Ports[0].Protocol = corev1.ProtocolUDP }
-
-func created(t time.Time) func(*corev1.Service) {
-	return func(svc *corev1.Service) { svc.CreationTimestamp = metav1.NewTime(t) }
-}
-
-// endpoints makes one slice with these addresses, ready, at port 8080, on another node.
-func endpoints(addrs ...string) *discoveryv1.EndpointSlice {
-	tcp, udp, name, port, node := corev1.ProtocolTCP, corev1.ProtocolUDP, "http", int32(8080), "elsewhere"
-	slice := &discoveryv1.EndpointSlice{
-		ObjectMeta:  metav1.ObjectMeta{Namespace: "ns", Name: "slice"},
-		AddressType: discoveryv1.AddressTypeIPv4,
-		Ports: []discoveryv1.EndpointPort{
-			{Name: &name, Port: &port, Protocol: &tcp}, {Name: &name, Port: &port, Protocol: &udp},
-		},
-	}
-	for _, addr := range addrs {
-		if strings.Contains(addr, ":") {
-			slice.AddressType = discoveryv1.AddressTypeIPv6
-		}
-		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{addr}, NodeName: &node})
-	}
-	return slice
-}
-
-// here puts the slice's endpoints on this node.
-func here(slice *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
-	node := nodeName
-	for i := range slice.Endpoints {
-		slice.Endpoints[i].NodeName = &node
-	}
-	return slice
-}
-
-func vip(n int) string      { return fmt.Sprintf("10.%d.%d.%d", 96+n>>16, n>>8&255, n&255) }
-func endpoint(n int) string { return fmt.Sprintf("172.%d.%d.%d", 16+n>>16, n>>8&255, n&255) }
 func (r *rig) key(addr string, protocol ipvs.Protocol) ipvs.Key {
 	r.t.Helper()
 	return ipvs.Key{Addr: r.real(addr), Protocol: protocol}

@@ -68,6 +68,7 @@ func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
 	}
 	if c.settled && c.source.Complete() {
 		errs = append(errs,
+			c.masq.Prune(c.guarded), // so that nobody is led to what drains
 			c.ipvs.Drain(now),
 			c.ipvs.Expire(now),
 			c.dummyif.Prune(c.ipvs.HoldsAddr),

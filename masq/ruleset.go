@@ -3,6 +3,7 @@ package masq
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fairlead-lb/fairlead/internal/delta"
 )
@@ -13,14 +14,20 @@ type Ruleset struct {
 	kernel   Kernel
 	options  Options
 	entries  delta.Table[Entry, uint32] // value: the mark
-	marks    map[uint32]int             // how many actual entries lead to a mark
+	marks    map[lead]int               // how many actual entries lead to a mark
 	messages uint64
 	writes   uint64
 }
 
+// lead is a mark in a family: its virtual server is another one in the other family.
+type lead struct {
+	mark   uint32
+	family Family
+}
+
 // NewRuleset returns a ruleset with nothing desired but its rules.
 func NewRuleset(kernel Kernel, options Options) *Ruleset {
-	return &Ruleset{kernel: kernel, options: options, marks: make(map[uint32]int)}
+	return &Ruleset{kernel: kernel, options: options, marks: make(map[lead]int)}
 }
 
 // SetOptions changes the rules from the next Resync on.
@@ -44,8 +51,8 @@ func (r *Ruleset) Mark(e Entry) uint32 { mark, _ := r.entries.Actual(e); return 
 // DesiredMark returns the mark that the entry should have; 0: none, or the entry is not desired.
 func (r *Ruleset) DesiredMark(e Entry) uint32 { mark, _ := r.entries.Desired(e); return mark }
 
-// LeadsTo reports whether any entry in the kernel has the mark.
-func (r *Ruleset) LeadsTo(mark uint32) bool { return r.marks[mark] > 0 }
+// LeadsTo returns how many entries of a family have the mark in the kernel.
+func (r *Ruleset) LeadsTo(mark uint32, f Family) int { return r.marks[lead{mark, f}] }
 
 // Settled reports whether the kernel has the entry just as it is desired, or not at all where it is not.
 func (r *Ruleset) Settled(e Entry) bool {
@@ -92,19 +99,20 @@ func (r *Ruleset) ResyncSets() (drift int, err error) {
 	}
 	r.entries.ReplaceActual(dump)
 	clear(r.marks)
-	for _, mark := range dump {
-		r.count(mark, 1)
+	for e, mark := range dump {
+		r.count(e, mark, 1)
 	}
 	return drift, nil
 }
 
 // count keeps the number of actual entries that lead to a mark.
-func (r *Ruleset) count(mark uint32, change int) {
+func (r *Ruleset) count(e Entry, mark uint32, change int) {
 	if mark == 0 {
 		return
 	}
-	if r.marks[mark] += change; r.marks[mark] == 0 {
-		delete(r.marks, mark)
+	key := lead{mark, FamilyOf(e.Addr)}
+	if r.marks[key] += change; r.marks[key] == 0 {
+		delete(r.marks, key)
 	}
 }
 
@@ -122,18 +130,21 @@ func (r *Ruleset) ResyncRules() (drift int, err error) {
 	return drift, errors.Join(errs...)
 }
 
-// Upsert adds and changes what is pending, except the entries with a mark that ready refuses.
-func (r *Ruleset) Upsert(ready func(mark uint32) bool) error {
+// Upsert adds and changes what is pending, except the entries with a mark that ready refuses, in the
+// order of Sets.
+func (r *Ruleset) Upsert(ready func(e Entry, mark uint32) bool) error {
 	var ops []Op
 	for e, mark := range r.entries.Upserts() {
-		if mark == 0 || ready(mark) {
+		if mark == 0 || ready(e, mark) {
 			ops = append(ops, Op{Entry: e, Mark: mark})
 		}
 	}
+	slices.SortFunc(ops, compareSets)
 	return r.apply(ops)
 }
 
-// Prune deletes what is no longer desired, except the entries that are held.
+// Prune deletes what is no longer desired, except the entries that are held, in the reverse order of
+// Sets.
 func (r *Ruleset) Prune(held func(Entry) bool) error {
 	var ops []Op
 	for e := range r.entries.Prunes() {
@@ -141,8 +152,12 @@ func (r *Ruleset) Prune(held func(Entry) bool) error {
 			ops = append(ops, Op{Delete: true, Entry: e})
 		}
 	}
+	slices.SortFunc(ops, func(a, b Op) int { return compareSets(b, a) })
 	return r.apply(ops)
 }
+
+// compareSets orders operations as Sets does.
+func compareSets(a, b Op) int { return a.Entry.Set.rank() - b.Entry.Set.rank() }
 
 func (r *Ruleset) apply(ops []Op) error {
 	if len(ops) == 0 {
@@ -157,12 +172,12 @@ func (r *Ruleset) apply(ops []Op) error {
 			errs = append(errs, fmt.Errorf("ipset %s: %w", op, results[i]))
 			continue
 		}
-		r.count(r.Mark(op.Entry), -1)
+		r.count(op.Entry, r.Mark(op.Entry), -1)
 		if op.Delete {
 			r.entries.UnsetActual(op.Entry)
 		} else {
 			r.entries.SetActual(op.Entry, op.Mark)
-			r.count(op.Mark, 1)
+			r.count(op.Entry, op.Mark, 1)
 		}
 	}
 	return errors.Join(errs...)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,7 +25,7 @@ const vipServedPod = `add FAIRLEAD-VIP 10.96.0.10
 
 func nothing(Entry) bool { return false }
 
-func anyMark(uint32) bool { return true }
+func anyMark(Entry, uint32) bool { return true }
 
 // newRuleset returns a ruleset, and its kernel, that holds the entries.
 func newRuleset(t testing.TB, entries ...Entry) (*Ruleset, *Fake) {
@@ -275,6 +276,53 @@ func TestWhatCannotBeReadIsNotTakenForGone(t *testing.T) {
 	}
 }
 
+// TestWhatRestrictsComesFirstAndGoesLast: between the writes of one batch, nobody must be let in whom no
+// source range admits, and nobody be kept out whom one does.
+func TestWhatRestrictsComesFirstAndGoesLast(t *testing.T) {
+	r, fake := newRuleset(t)
+	var written []Set
+	fake.Fail = func(op Op) error {
+		written = append(written, op.Entry.Set)
+		return nil
+	}
+	var entries []Entry
+	for n := range 20 {
+		for _, set := range Sets() {
+			e := Entry{Set: set, Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), Port: 80, Protocol: 6}
+			if set == Allowed {
+				e.Source = netip.MustParsePrefix("192.0.2.0/24")
+			}
+			entries = append(entries, e)
+		}
+	}
+	check := func(when string, order func(a, b int) bool) {
+		t.Helper()
+		for i := range written[1:] {
+			if !order(slices.Index(Sets(), written[i]), slices.Index(Sets(), written[i+1])) {
+				t.Fatalf("%s: %v", when, written)
+			}
+		}
+		if len(written) != len(entries) {
+			t.Fatalf("%s: %d writes for %d entries", when, len(written), len(entries))
+		}
+		written = nil
+	}
+	for _, e := range entries {
+		r.Set(e)
+	}
+	if err := r.Upsert(anyMark); err != nil {
+		t.Fatal(err)
+	}
+	check("Upsert", func(a, b int) bool { return a <= b })
+	for _, e := range entries {
+		r.Unset(e)
+	}
+	if err := r.Prune(nothing); err != nil {
+		t.Fatal(err)
+	}
+	check("Prune", func(a, b int) bool { return a >= b })
+}
+
 func TestTheRulesetConverges(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		r, fake := newRuleset(t)
@@ -286,6 +334,12 @@ func TestTheRulesetConverges(t *testing.T) {
 			}
 			if e.Set == Allowed {
 				e.Source = netip.PrefixFrom(netip.AddrFrom4([4]byte{10}), rapid.IntRange(8, 10).Draw(t, "bits"))
+			}
+			if rapid.Bool().Draw(t, "IPv6") {
+				e.Addr = netip.AddrFrom16([16]byte{0: 0xfd, 15: e.Addr.As4()[3]})
+				if e.Set == Allowed {
+					e.Source = netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfd}), e.Source.Bits())
+				}
 			}
 			return e
 		})
@@ -316,14 +370,17 @@ func TestTheRulesetConverges(t *testing.T) {
 		if _, err := want.EnsureSets(); err != nil {
 			rt.Fatal(err)
 		}
-		marks := map[uint32]bool{}
+		marks := map[lead]int{}
 		for e, mark := range desired {
 			want.Apply([]Op{{Entry: e, Mark: mark}})
-			marks[mark] = true
+			marks[lead{mark, FamilyOf(e.Addr)}]++
 		}
-		for mark := range uint32(4) {
-			if got := r.LeadsTo(mark); got != (marks[mark] && mark != 0) {
-				rt.Fatalf("entries lead to mark %d: %v", mark, got)
+		for _, family := range []Family{IPv4, IPv6} {
+			marks[lead{0, family}] = 0
+			for mark := range uint32(4) {
+				if got := r.LeadsTo(mark, family); got != marks[lead{mark, family}] {
+					rt.Fatalf("%d %s entries lead to mark %d, want %d", got, family, mark, marks[lead{mark, family}])
+				}
 			}
 		}
 		if got := fake.Dump(); got != want.Dump() || fake.RuleCount() != numberOfRules(cidrs) {

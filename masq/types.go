@@ -44,7 +44,22 @@ const (
 
 // Sets lists them in the order in which they are filled: what restricts comes before what serves.
 func Sets() []Set {
-	return []Set{Allowed, Restricted, Drop, Local, Masquerade, Served, VIPs, Hairpin}
+	sets := order()
+	return sets[:]
+}
+
+func order() [8]Set {
+	return [...]Set{Allowed, Restricted, Drop, Local, Masquerade, Served, VIPs, Hairpin}
+}
+
+// rank is the set's place in Sets.
+func (s Set) rank() int {
+	for i, set := range order() {
+		if set == s {
+			return i
+		}
+	}
+	return 0
 }
 
 // Name returns the name of the set in the kernel.

@@ -20,7 +20,7 @@ type work struct {
 	config     ipvs.VirtualServer
 	policies   policies
 	restricts  ranges
-	ipv4, ipv6 bool // the families in which the Service has a cluster IP
+	ipv4, ipv6 bool              // the families in which the Service has a cluster IP
 	seen       map[ipvs.Key]port // which port each is for
 	choices    map[choiceKey]choice
 	locals     map[choiceKey]int // indexes in Locals
@@ -104,6 +104,10 @@ func (w *work) choice(p port, addr netip.Addr) choice {
 
 // internal adds the virtual server of a cluster IP.
 func (w *work) internal(p port, vip netip.Addr) {
+	at := netip.AddrPortFrom(vip, p.number)
+	if w.taken(p, at) {
+		return
+	}
 	c := w.choice(p, vip)
 	s := Server{Kind: ClusterIP, Reals: c.cluster}
 	if w.policies.internalLocal {
@@ -111,11 +115,14 @@ func (w *work) internal(p port, vip netip.Addr) {
 		s.Drop = len(c.local) == 0 && c.any
 		w.NoLocalInternal = w.NoLocalInternal || s.Drop
 	}
-	w.add(p, s, netip.AddrPortFrom(vip, p.number))
+	w.add(p, s, at)
 }
 
 // external adds a virtual server of an address that the world outside the cluster comes to.
 func (w *work) external(p port, kind Kind, at netip.AddrPort) {
+	if w.taken(p, at) {
+		return
+	}
 	c := w.choice(p, at.Addr())
 	s := Server{Kind: kind, Reals: c.cluster}
 	switch {
@@ -145,14 +152,19 @@ func (w *work) local(p port, reals Reals, ipv6 bool) int {
 	return i
 }
 
+// taken reports that the frontend is there already. One port at one address by two ways, say as load
+// balancer and external IP, is one; two ports are a problem.
+func (w *work) taken(p port, at netip.AddrPort) bool {
+	key := ipvs.Key{Addr: at, Protocol: p.protocol}
+	other, twice := w.seen[key]
+	if twice && other != p {
+		w.problem(badPort, "port %q: %s is that of port %q already", p.name, key, other.name)
+	}
+	return twice
+}
+
 func (w *work) add(p port, s Server, at netip.AddrPort) {
 	s.Key, s.Config = ipvs.Key{Addr: at, Protocol: p.protocol}, w.config
-	if other, twice := w.seen[s.Key]; twice {
-		if other != p { // one port at one address by two ways, say as load balancer and external IP, is one
-			w.problem(badPort, "port %q: %s is that of port %q already", p.name, s.Key, other.name)
-		}
-		return
-	}
 	w.seen[s.Key] = p
 	w.Servers = append(w.Servers, s)
 }
