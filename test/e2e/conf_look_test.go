@@ -82,7 +82,7 @@ func (s *stage) refuses(from place, network, addr string) error {
 	begin := time.Now()
 	answer, err := lab.Ask(s.t.Context(), from.ns, network, addr)
 	if !lab.Refused(err) {
-		return fmt.Errorf("%s asks %s %s: %+v, %v; want a refusal", from.name, network, addr, answer, err)
+		return fmt.Errorf("%s asks %s %s: %s; want a refusal", from.name, network, addr, said(answer, err))
 	}
 	if took := time.Since(begin); took > 2*time.Second {
 		return fmt.Errorf("%s asks %s %s: refused after %s, want at once", from.name, network, addr, took)
@@ -101,16 +101,24 @@ func (s *stage) drops(from place, network, addr string) error {
 	defer cancel()
 	answer, err := lab.Ask(ctx, from.ns, network, addr)
 	if !lab.TimedOut(err) {
-		return fmt.Errorf("%s asks %s %s: %+v, %v; want silence", from.name, network, addr, answer, err)
+		return fmt.Errorf("%s asks %s %s: %s; want silence", from.name, network, addr, said(answer, err))
 	}
 	return nil
+}
+
+// said puts into words what came of a request.
+func said(answer lab.Answer, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return answer.Server + " answers"
 }
 
 // unserved is true where an address is nothing to the proxy: the packets pass the node by.
 func (s *stage) unserved(from place, addr string) error {
 	answer, err := lab.Ask(s.t.Context(), from.ns, "tcp", addr)
 	if err != nil || answer.Server != beyond {
-		return fmt.Errorf("%s asks %s: %+v, %v; want an answer from %s", from.name, addr, answer, err, beyond)
+		return fmt.Errorf("%s asks %s: %s; want an answer from %s", from.name, addr, said(answer, err), beyond)
 	}
 	return nil
 }

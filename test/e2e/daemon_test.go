@@ -74,7 +74,7 @@ func launch(t testing.TB, node *lab.Node, program string, args ...string) *daemo
 	}()
 	t.Cleanup(func() {
 		_ = d.cmd.Process.Kill()
-		<-d.done // its ports are free for the next one
+		<-d.done //nolint:errcheck // its ports are free for the next one; how it ended is told elsewhere
 		if t.Failed() {
 			t.Logf("the daemon's log:\n%s", withoutClientGo(d.log.String()))
 		}
