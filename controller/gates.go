@@ -21,7 +21,9 @@ func (c *Controller) leads(e masq.Entry, mark uint32) bool {
 }
 
 // led says that an entry leads to a virtual server by mark.
-func (c *Controller) led(k ipvs.Key) bool { return c.masq.LeadsTo(k.Mark, masq.FamilyOf(k.Addr.Addr())) > 0 }
+func (c *Controller) led(k ipvs.Key) bool {
+	return c.masq.LeadsTo(k.Mark, masq.FamilyOf(k.Addr.Addr())) > 0
+}
 
 // unled says that a virtual server by mark may go: no entry leads there.
 func (c *Controller) unled(k ipvs.Key) bool { return byMark(k) && !c.led(k) }
@@ -51,6 +53,15 @@ func (c *Controller) servable(k ipvs.Key) bool {
 // bindable says that a VIP may carry traffic: its guard entry and a virtual server exist.
 func (c *Controller) bindable(vip netip.Addr) bool {
 	return c.masq.Has(vipEntry(vip)) && c.ipvs.HasAddr(vip)
+}
+
+// heldVIP says that a VIP must stay bound: a virtual server is desired there or drains, one at a node
+// port aside, for the address is the node's own then.
+func (c *Controller) heldVIP(vip netip.Addr) bool {
+	return c.ipvs.HoldsAddr(vip, func(k ipvs.Key) bool {
+		claim := c.claims.servers[k]
+		return claim == nil || claim.bound
+	})
 }
 
 // guarded says that an entry must stay because what it is for is still in the kernel.

@@ -101,8 +101,10 @@ func (t *Table) Holds(k Key) bool {
 	return false
 }
 
-// HoldsAddr reports that any virtual server at addr must stay reachable.
-func (t *Table) HoldsAddr(addr netip.Addr) bool { return slices.ContainsFunc(t.at[addr], t.Holds) }
+// HoldsAddr reports that any virtual server at addr that counts must stay reachable.
+func (t *Table) HoldsAddr(addr netip.Addr, counts func(Key) bool) bool {
+	return slices.ContainsFunc(t.at[addr], func(k Key) bool { return counts(k) && t.Holds(k) })
+}
 
 // over marks a drain that has ended: the real server may be deleted.
 func (d drain) over() bool { return d == drain{} }

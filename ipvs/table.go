@@ -146,6 +146,11 @@ func (t *Table) apply(ops []Op) error {
 		if results != nil {
 			err = results[i]
 		}
+		if op.Verb == AddReal && !t.Has(op.Key) {
+			// Its virtual server was refused in this batch, which is the error to tell. Or it is somebody
+			// else's, and nobody knows what else is in it. It stays pending.
+			continue
+		}
 		deletion := op.Verb == DeleteServer || op.Verb == DeleteReal
 		if err == nil || deletion && errors.Is(err, fs.ErrNotExist) {
 			t.done(op)

@@ -56,7 +56,8 @@ func nodeKeys() []key {
 			comment: "kubernetes: an API server.\ndirectory:  a directory of manifests, watched for changes."},
 		{path: "source.directory", kind: filePath(), flag: "source-directory",
 			flagHelp: "read manifests from this directory, not from an API server",
-			comment:  "The directory of YAML or JSON manifests; needed by kind directory."},
+			comment: "The directory of YAML or JSON manifests; needed by kind directory.\n" +
+				"Write each file under a name that begins with a dot, and then rename it."},
 		{path: "clientConnection.kubeconfig", kind: filePath(), flag: "kubeconfig",
 			flagHelp: "kubeconfig file (default: in-cluster)",
 			comment:  "Path of a kubeconfig file. Empty: the in-cluster service account."},
