@@ -68,9 +68,13 @@ func launch(t testing.TB, node *lab.Node, program string, args ...string) *daemo
 	d.cmd = node.Command(context.Background(), program, args...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	must(t, d.cmd.Start())
-	go func() { d.done <- d.cmd.Wait() }()
+	go func() {
+		d.done <- d.cmd.Wait()
+		close(d.done)
+	}()
 	t.Cleanup(func() {
 		_ = d.cmd.Process.Kill()
+		<-d.done //nolint:errcheck // its ports are free for the next one; how it ended is told elsewhere
 		if t.Failed() {
 			t.Logf("the daemon's log:\n%s", withoutClientGo(d.log.String()))
 		}
