@@ -25,8 +25,9 @@ func (c *Controller) led(k ipvs.Key) bool {
 	return c.masq.LeadsTo(k.Mark, masq.FamilyOf(k.Addr.Addr())) > 0
 }
 
-// unled says that a virtual server by mark may go: no entry leads there.
-func (c *Controller) unled(k ipvs.Key) bool { return byMark(k) && !c.led(k) }
+// unled says that a virtual server by mark may go, since no entry leads there, or that it is one that
+// stays: then its real servers may go.
+func (c *Controller) unled(k ipvs.Key) bool { return byMark(k) && (c.ipvs.Desires(k) || !c.led(k)) }
 
 // marked says that a virtual server's set entry exists. It is what guards the VIP's other ports, and
 // by it a restarted daemon knows the virtual server as its own.

@@ -6,10 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-
-	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // web is a load balancer Service with externalTrafficPolicy Local.
@@ -221,36 +220,19 @@ func TestInternalLocalDropsOnlyAtTheClusterIP(t *testing.T) {
 	}
 }
 
-// TestALocalEndpointGoesFromTheServerByMark: a virtual server by mark that goes on loses its real
-// servers as any other: at once for UDP, after the drain for TCP.
-func TestALocalEndpointGoesFromTheServerByMark(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		edit  func(*corev1.Service)
-		after []string // of 10.1.0.1, in the round of the change and behind the drain
-	}{
-		{"UDP", udp, []string{"", ""}},
-		{"TCP", func(*corev1.Service) {}, []string{"-m -w 0", ""}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			r := newRig(t)
-			svc := service("web", "10.96.0.10", loadBalancer("203.0.113.1"), externalLocal, test.edit)
-			r.set(svc, here(endpoints("10.1.0.1", "10.1.0.2")))
-			r.round()
-			r.set(svc, here(endpoints("10.1.0.2")))
-			r.round()
-			for _, want := range test.after {
-				got := ""
-				for line := range strings.Lines(r.ipvs.Dump()) {
-					if words := strings.Fields(line); words[0] == "-a" && words[1] == "-f" && words[4] == "10.1.0.1:8080" {
-						got = strings.Join(words[5:], " ")
-					}
-				}
-				if got != want {
-					t.Errorf("the real server by mark is %q, want %q:\n%s", got, want, r.ipvs.Dump())
-				}
-				r.drained()
-			}
-		})
+// TestALocalEndpointOfSeveralGoes, also where there are no connections to wait for.
+func TestALocalEndpointOfSeveralGoes(t *testing.T) {
+	r := newRig(t)
+	for _, protocol := range []func(*corev1.Service){func(*corev1.Service) {}, udp} {
+		svc := service("web", "10.96.0.10", protocol, loadBalancer("203.0.113.1"), nodePort(30080), externalLocal)
+		r.set(svc, here(endpoints("10.1.0.1", "10.1.0.2")))
+		r.round()
+		r.set(svc, here(endpoints("10.1.0.1")))
+		r.round()
+		if text := r.ipvs.Dump(); strings.Contains(text, "10.1.0.2:8080 -m -w 1") {
+			t.Errorf("new connections go to an endpoint that has gone:\n%s", text)
+		}
+		r.drained()
+		r.mustBeFresh("an endpoint has gone")
 	}
 }
