@@ -21,7 +21,7 @@ func (c *Controller) deleteStaleFlows() error {
 	if err != nil {
 		return fmt.Errorf("delete stale UDP flows: %w", err)
 	}
-	clear(c.claims.turned)
+	c.claims.turned = make(map[ipvs.Key]struct{}) // the old one keeps the size that it had at the start
 	return nil
 }
 

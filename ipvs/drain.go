@@ -52,6 +52,13 @@ func (t *Table) Drain(now time.Time) error {
 	return t.apply(ops)
 }
 
+// undrain ends the drain of a real server, if there is one.
+func (t *Table) undrain(k Key, real netip.AddrPort) {
+	if len(t.drains) > 0 {
+		t.drains = without(t.drains, realKey{k, real})
+	}
+}
+
 // connected reports whether connections have an end that is worth waiting for.
 func (t *Table) connected(k Key) bool {
 	if k.Mark != 0 {
