@@ -28,8 +28,8 @@ type Options struct {
 	Events        Events // nil: problems are only logged
 	Scheduler     string
 	Flags         ipvs.Flags
-	Excluded      []netip.Prefix
-	SyncPeriod    time.Duration // between audits of the whole kernel state
+	Excluded      []netip.Prefix // addresses that no Service gets
+	SyncPeriod    time.Duration  // between audits of the whole kernel state
 	MinSyncPeriod time.Duration
 	DrainTimeout  time.Duration
 	BindRoutes    bool

@@ -32,12 +32,13 @@ func (c *Controller) unled(k ipvs.Key) bool { return byMark(k) && !c.led(k) }
 // by it a restarted daemon knows the virtual server as its own.
 func (c *Controller) marked(k ipvs.Key) bool { return c.masq.Has(served(k)) }
 
-// ours says that a virtual server in the kernel was made by Fairlead.
+// ours says that a virtual server in the kernel was made by Fairlead. One in ipvs.excludeCIDRs can be:
+// they were other ones then. It goes as a whole, and with its entry whoever comes there is invisible.
 func (c *Controller) ours(k ipvs.Key) bool {
 	if byMark(k) {
 		return c.options.Masq.Marks.Contains(k.Mark) || c.led(k)
 	}
-	return c.marked(k) && !c.excluded(k.Addr.Addr())
+	return c.marked(k)
 }
 
 // servable says that a virtual server may take traffic: its entries are in the sets, those that

@@ -190,15 +190,6 @@ func (c *Controller) unreadable(err error) error {
 	return err
 }
 
-func (c *Controller) excluded(addr netip.Addr) bool {
-	for _, cidr := range c.options.Excluded {
-		if cidr.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
-
 // finish records how a round went that has just ended.
 func (c *Controller) finish(now time.Time, err error) {
 	c.trigger.round.ended(now, err)

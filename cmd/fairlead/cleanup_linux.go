@@ -89,11 +89,6 @@ func cleanupServers(cfg Config, entries map[masq.Entry]uint32, out io.Writer) er
 		if k.Mark != 0 {
 			return marks.Contains(k.Mark) || slices.Contains(used, k.Mark)
 		}
-		for _, cidr := range cfg.IPVS.ExcludeCIDRs {
-			if cidr.Contains(k.Addr.Addr()) {
-				return false
-			}
-		}
 		_, ok := entries[masq.Entry{Set: masq.Served, Addr: k.Addr.Addr(), Port: k.Addr.Port(), Protocol: uint8(k.Protocol)}]
 		return ok
 	}

@@ -87,7 +87,7 @@ func ipvsKeys() []key {
 		{path: "ipvs.minSyncPeriod", kind: duration(0), def: "0s",
 			comment: "Least time between two syncs, to gather changes. 0s: sync on every change.\nNot longer than syncPeriod."},
 		{path: "ipvs.excludeCIDRs", kind: listOf(wantCIDR, parseCIDR),
-			comment: "Virtual servers with an address in these CIDRs are never touched."},
+			comment: "Virtual servers with an address in these CIDRs are never touched, but for\nthose that Fairlead itself made there before: they drain and go."},
 		{path: "ipvs.strictARP", kind: boolean(), def: "false",
 			comment: "true: set arp_ignore=1 and arp_announce=2, as MetalLB and others need it."},
 		{path: "ipvs.tcpTimeout", kind: kernelTimeout, def: "0s",
