@@ -26,6 +26,7 @@ const shownErrors = 10
 // earlier failures, and drains. All that waits for a time waits for the given one.
 func (c *Controller) round(ctx context.Context, now time.Time) {
 	started := time.Now()
+	c.tellComplete()
 	errs := []error{c.followFacts(), c.resync(now)}
 	before := c.writes()
 	services := 0
@@ -78,6 +79,8 @@ func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
 			c.masq.Prune(c.guarded),
 			c.ipvs.Prune(c.unled),
 		)
+	} else {
+		errs = append(errs, c.ipvs.DrainRemoved())
 	}
 	err := errors.Join(errs...)
 	c.stale = c.stale || contradicts(err)
@@ -188,15 +191,6 @@ func (c *Controller) unreadable(err error) error {
 	c.readable = false
 	c.Health.unreadable()
 	return err
-}
-
-func (c *Controller) excluded(addr netip.Addr) bool {
-	for _, cidr := range c.options.Excluded {
-		if cidr.Contains(addr) {
-			return true
-		}
-	}
-	return false
 }
 
 // finish records how a round went that has just ended.

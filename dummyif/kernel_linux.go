@@ -200,3 +200,40 @@ func (l *Linux) Exists() (bool, error) {
 	l.index = link.Attrs().Index
 	return true, nil
 }
+
+// Holder is a dummy device that holds VIPs.
+type Holder struct {
+	Name string
+	Ours bool // Fairlead created it
+}
+
+// Holders returns the dummy devices to which any of the VIPs is bound, and those that Fairlead created.
+func Holders(vip func(netip.Addr) bool) (holders []Holder, err error) {
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open rtnetlink: %w", err)
+	}
+	defer handle.Close()
+	links, err := handle.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list devices: %w", interrupted(err))
+	}
+	for _, link := range links {
+		if link.Type() != "dummy" {
+			continue
+		}
+		device := &Linux{name: link.Attrs().Name, index: link.Attrs().Index, handle: handle}
+		bindings, err := device.Bindings()
+		if err != nil {
+			return nil, fmt.Errorf("read what is bound to %s: %w", device.name, err)
+		}
+		ours, holds := link.Attrs().Alias == Alias, false
+		for b := range bindings {
+			holds = holds || vip(b.Addr)
+		}
+		if ours || holds {
+			holders = append(holders, Holder{device.name, ours})
+		}
+	}
+	return holders, nil
+}

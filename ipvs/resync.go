@@ -95,7 +95,7 @@ func (t *Table) resyncReals(k Key) (drift int, err error) {
 	for addr, actual := range table.AllActual() {
 		now, ok := seen[addr]
 		if !ok {
-			delete(t.drains, realKey{k, addr})
+			t.undrain(k, addr)
 		} else {
 			added--
 		}

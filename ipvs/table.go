@@ -68,7 +68,7 @@ func (t *Table) Set(k Key, v VirtualServer, reals map[netip.AddrPort]RealServer)
 	turned = turned || before == 0 && len(reals) > 0
 	for addr, real := range reals {
 		table.Set(addr, real)
-		delete(t.drains, realKey{k, addr})
+		t.undrain(k, addr)
 	}
 	t.touch(k)
 	return turned
@@ -176,7 +176,7 @@ func (t *Table) done(op Op) {
 		t.realsOf(op.Key).SetActual(op.Real, op.Value)
 	case DeleteReal:
 		t.realsOf(op.Key).UnsetActual(op.Real)
-		delete(t.drains, realKey{op.Key, op.Real})
+		t.undrain(op.Key, op.Real)
 	}
 	t.touch(op.Key)
 }
@@ -203,7 +203,7 @@ func (t *Table) gone(k Key) {
 	table := t.realsOf(k)
 	for addr := range table.AllActual() {
 		table.UnsetActual(addr)
-		delete(t.drains, realKey{k, addr})
+		t.undrain(k, addr)
 	}
 	t.touch(k)
 }
@@ -225,15 +225,25 @@ func (t *Table) touch(k Key) {
 	table := t.realsOf(k)
 	if !wanted && !there && table.Empty() {
 		delete(t.reals, k)
-		delete(t.dirty, k)
 		delete(t.timeouts, k)
-		return
 	}
 	if wanted != there || desired != actual || table.Pending() > 0 {
 		t.dirty[k] = struct{}{}
 	} else {
-		delete(t.dirty, k)
+		t.dirty = without(t.dirty, k)
 	}
+}
+
+// without deletes a key, and returns another map in place of one that has become empty: a map keeps the
+// size that it once had, and to range over it costs as much. At the start every key is dirty.
+func without[K comparable, V any](m map[K]V, k K) map[K]V {
+	if _, there := m[k]; !there {
+		return m
+	}
+	if delete(m, k); len(m) == 0 {
+		return make(map[K]V)
+	}
+	return m
 }
 
 // Messages is the number of netlink messages, reads included, that this table has caused.
