@@ -75,11 +75,12 @@ type Controller struct {
 	flows   conntrack.Kernel
 	claims  *claims
 
-	trigger   trigger
-	stale     bool // the kernel is not as it was read: Resync before the next write
-	readable  bool // the last Resync succeeded
-	auditStep int  // virtual servers whose real servers one step of the audit reads
-	settled   bool // everything listed at the start has been written once: now Prune may delete
+	trigger    trigger
+	stale      bool // the kernel is not as it was read: Resync before the next write
+	rulesStale bool // the rules are not known to be as they should
+	readable   bool // nothing has been unreadable since the last whole Resync
+	auditStep  int  // virtual servers whose real servers one step of the audit reads
+	settled    bool // everything listed at the start has been written once: now Prune may delete
 
 	Health  *Health
 	Metrics *Metrics
@@ -87,6 +88,7 @@ type Controller struct {
 
 // New returns a controller that has not touched anything yet.
 func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
+	o.Masq.Pods.Unknown = o.NodeCIDR
 	c := &Controller{
 		options: o, log: log, source: src,
 		dirty: newDirty(),

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/controller/render"
+	"github.com/fairlead-lb/fairlead/masq"
 )
 
 // Host is the machine that this node is.
@@ -96,9 +97,9 @@ func (c *Controller) followFacts() error {
 		c.dirty.add(name)
 	}
 	if c.options.NodeCIDR && !podCIDRs {
-		c.options.Masq.Pods.CIDRs = now.podCIDRs
+		c.options.Masq.Pods = masq.Pods{CIDRs: now.podCIDRs}
 		c.masq.SetOptions(c.options.Masq)
-		c.stale = true
+		c.rulesStale, c.trigger.rules = true, backoff{} // at once
 	}
 	return nil
 }

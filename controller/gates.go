@@ -64,8 +64,13 @@ func (c *Controller) heldVIP(vip netip.Addr) bool {
 	})
 }
 
-// guarded says that an entry must stay because what it is for is still in the kernel.
+// guarded says that an entry must stay because what it is for is still in the kernel, or may be: as long
+// as the kernel is not as it was read, there could be an object that nobody knows of. Without its entry
+// it would be an orphan for ever.
 func (c *Controller) guarded(e masq.Entry) bool {
+	if c.stale {
+		return true
+	}
 	switch e.Set {
 	case masq.VIPs:
 		return c.dummyif.Has(e.Addr)

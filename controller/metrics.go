@@ -71,6 +71,7 @@ func newMetrics() *Metrics {
 	for _, result := range []string{"success", "error"} {
 		m.rounds.WithLabelValues(result)
 	}
+	m.found(map[string]int{"masq": 0, "ipvs": 0, "dummyif": 0})
 	return m
 }
 

@@ -152,13 +152,13 @@ func (t *Table) poll(k Key, now time.Time) error {
 	return err
 }
 
-// Prune deletes what is there, not desired and not draining, of the virtual servers that due accepts.
-// Real servers go before their virtual server; one that still drains keeps its virtual server. Call
-// Drain before it.
+// Prune deletes what is there, not desired and not draining: real servers, and of the virtual servers
+// that are not desired those that due accepts. Real servers go before their virtual server; one that
+// still drains keeps its virtual server. Call Drain before it.
 func (t *Table) Prune(due func(Key) bool) error {
 	var ops []Op
 	for k := range t.dirty {
-		if !due(k) {
+		if !t.Desires(k) && !due(k) {
 			continue
 		}
 		if !t.Holds(k) && t.Has(k) {
