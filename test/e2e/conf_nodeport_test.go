@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -70,6 +71,9 @@ func TestConformanceNodePortAddresses(t *testing.T) {
 	s.row("an address that appears later", func(sub *stage) {
 		s.run(setup{nodePorts: []string{"192.168.79.0/24", "fd00:79::/64"}})
 		sub.moreAddresses(later4, later6)
+		sub.within(45*time.Second, "the new address serves", func() error { // a peer may look every 30 seconds
+			return sub.reach(sub.outside(), "tcp", v.nodePortAt(tcp4, later4, later6), nil, "a", "remote")
+		})
 		for _, from := range sub.places() {
 			sub.nodePortServed(from, v, later4, later6, true)
 		}

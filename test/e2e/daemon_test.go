@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -26,6 +27,8 @@ type daemon struct {
 	cmd  *lab.Cmd
 	log  *buffer
 	done chan error
+
+	limit time.Duration // how long eventually waits; 0: a minute of the emulated machine
 }
 
 // buffer is a log that is written by a process and read by the test.
@@ -127,11 +130,12 @@ func (d *daemon) stop() {
 	}
 }
 
-// eventually polls until check succeeds, for at most a minute of the emulated machine.
+// eventually polls until check succeeds, for at most the limit.
 func (d *daemon) eventually(what string, check func() error) {
 	d.t.Helper()
 	var err error
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	limit := cmp.Or(d.limit, time.Minute)
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if err = check(); err == nil {
 			return
 		}
@@ -141,7 +145,7 @@ func (d *daemon) eventually(what string, check func() error) {
 		default:
 		}
 	}
-	d.t.Fatalf("not %s within a minute: %v", what, err)
+	d.t.Fatalf("not %s within %s: %v", what, limit, err)
 }
 
 // ipvs returns the node's virtual server table as `ipvsadm -Sn` prints it, without the Service

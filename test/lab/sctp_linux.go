@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -59,7 +58,7 @@ func dialSCTP(ctx context.Context, to netip.AddrPort) (conn net.Conn, err error)
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &left); err != nil {
 			return err
 		}
-		if err := errors.Join(wantErrors(fd, to.Addr()), hurry(fd)); err != nil {
+		if err := wantErrors(fd, to.Addr()); err != nil {
 			return err
 		}
 		if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(source, 0))); err != nil {
@@ -93,17 +92,6 @@ func sctpSocket(family netip.Addr, use func(fd int) error) error {
 	}
 	defer unix.Close(fd)
 	return use(fd)
-}
-
-// hurry lets the handshake be tried again after 300 ms instead of three seconds. The first ICMP error comes while the socket
-// is still busy with its first packet, and is lost on it.
-func hurry(fd int) error {
-	const optRTOInfo = 0 // SCTP_RTOINFO: association, initial, longest and shortest time in milliseconds
-	var times []byte
-	for _, value := range []uint32{0, 300, 1000, 200} {
-		times = binary.NativeEndian.AppendUint32(times, value)
-	}
-	return unix.SetsockoptString(fd, unix.IPPROTO_SCTP, optRTOInfo, string(times))
 }
 
 func wantErrors(fd int, family netip.Addr) error {
