@@ -14,7 +14,11 @@ KERNEL_PACKAGES := ./internal/nlbatch ./internal/hostaddr ./ipvs ./dummyif ./mas
 
 export FAIRLEAD_CACHE := $(CACHE)
 
-.PHONY: help build demo test lint unit kernel tools binaries clean
+# The proxies that `make conformance` measures, and which of the tests.
+PROXIES := fairlead kube-proxy-iptables kube-proxy-nftables kube-proxy-ipvs
+ROWS    := ^TestConformance
+
+.PHONY: help build demo test lint unit kernel conformance tools binaries clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -48,6 +52,13 @@ kernel: tools binaries ## run the kernel, packet and end-to-end tests in one VM
 	done
 	$(GO_STATIC) -o $(BIN)/fairlead-demo ./test/demo
 	FAIRLEAD_TEST_BIN=$(BIN)/fairlead $(BIN)/cluster -- $(BIN)/vm -- bash test/kernel.sh $(KERNEL_PACKAGES)
+
+conformance: tools binaries ## measure Fairlead and kube-proxy's modes, and write docs/conformance.md
+	CGO_ENABLED=0 go test -c -o $(CACHE)/test/e2e.test ./test/e2e
+	@rm -rf $(CACHE)/results && mkdir -p $(CACHE)/results
+	FAIRLEAD_TEST_BIN=$(BIN)/fairlead FAIRLEAD_VM_RESULTS=$(CACHE)/results $(BIN)/cluster -peers -- \
+		$(BIN)/vm -timeout 3h -- bash test/conformance.sh $(CACHE)/test/e2e.test '$(ROWS)' $(PROXIES)
+	go run ./test/conformance $(CACHE)/results/conformance-*.log
 
 tools: ## install the Debian packages that are missing
 	@test/install.sh

@@ -28,8 +28,8 @@ type Options struct {
 	Events        Events // nil: problems are only logged
 	Scheduler     string
 	Flags         ipvs.Flags
-	Excluded      []netip.Prefix
-	SyncPeriod    time.Duration // between audits of the whole kernel state
+	Excluded      []netip.Prefix // addresses that no Service gets
+	SyncPeriod    time.Duration  // between audits of the whole kernel state
 	MinSyncPeriod time.Duration
 	DrainTimeout  time.Duration
 	BindRoutes    bool
@@ -75,11 +75,13 @@ type Controller struct {
 	flows   conntrack.Kernel
 	claims  *claims
 
-	trigger   trigger
-	stale     bool // the kernel is not as it was read: Resync before the next write
-	readable  bool // the last Resync succeeded
-	auditStep int  // virtual servers whose real servers one step of the audit reads
-	settled   bool // everything listed at the start has been written once: now Prune may delete
+	trigger    trigger
+	stale      bool // the kernel is not as it was read: Resync before the next write
+	rulesStale bool // the rules are not known to be as they should
+	readable   bool // nothing has been unreadable since the last whole Resync
+	auditStep  int  // virtual servers whose real servers one step of the audit reads
+	incomplete bool // the source does not know all objects, which has been told
+	settled    bool // everything listed at the start has been written once: now Prune may delete
 
 	Health  *Health
 	Metrics *Metrics
@@ -87,6 +89,7 @@ type Controller struct {
 
 // New returns a controller that has not touched anything yet.
 func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
+	o.Masq.Pods.Unknown = o.NodeCIDR
 	c := &Controller{
 		options: o, log: log, source: src,
 		dirty: newDirty(),
@@ -184,6 +187,21 @@ func (c *Controller) serviceChanged(name types.NamespacedName) {
 
 // incompletePoll is how often an incomplete source is asked again: deletions wait for its answer.
 const incompletePoll = time.Second
+
+// tellComplete says when the source begins to be incomplete, and when it is complete again.
+func (c *Controller) tellComplete() {
+	complete := c.source.Complete()
+	c.Metrics.sourceComplete(complete)
+	switch incomplete := !complete; {
+	case incomplete == c.incomplete:
+		return
+	case incomplete:
+		c.log.Warn("the source does not know all objects yet (see its errors); until it does nothing is deleted")
+	default:
+		c.log.Info("the source knows all objects now; what is not wanted is deleted")
+	}
+	c.incomplete = !complete
+}
 
 // loop runs rounds until ctx ends.
 func (c *Controller) loop(ctx context.Context) {

@@ -59,6 +59,9 @@ func (d *dirty) take(limit int) (names []types.NamespacedName, since time.Time) 
 		}
 		pick(name)
 	}
+	if len(d.names) == 0 && len(names) > 0 {
+		d.names = make(map[types.NamespacedName]struct{}) // the old one keeps the size that it had at the start
+	}
 	return names, d.since
 }
 

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/controller/render"
+	"github.com/fairlead-lb/fairlead/masq"
 )
 
 // Host is the machine that this node is.
@@ -96,9 +97,9 @@ func (c *Controller) followFacts() error {
 		c.dirty.add(name)
 	}
 	if c.options.NodeCIDR && !podCIDRs {
-		c.options.Masq.Pods.CIDRs = now.podCIDRs
+		c.options.Masq.Pods = masq.Pods{CIDRs: now.podCIDRs}
 		c.masq.SetOptions(c.options.Masq)
-		c.stale = true
+		c.rulesStale, c.trigger.rules = true, backoff{} // at once
 	}
 	return nil
 }
@@ -114,35 +115,43 @@ func (c *Controller) listenForHealthChecks(ports []netip.Addr) {
 type owner struct {
 	name   string
 	strict bool // not even for a load balancer
+	firm   bool // not even as a cluster IP
 }
 
 // followOwners takes over who owns which address, and has the Services that want one whose owner has
-// changed rendered anew.
+// changed rendered anew. Cluster IPs give way only to this node and to the API server: without these the
+// node could not be reached, or not be told. What another node says of itself takes no cluster IP away,
+// or a single bad node could take the cluster's DNS from all.
 func (c *Controller) followOwners(host []netip.Addr, now node) {
 	owners := make(map[netip.Addr]owner)
 	for _, addr := range host {
 		// A load balancer's address may well be on a device of the host: some are put there by the
 		// load balancer itself.
-		owners[addr] = owner{"this node", false}
+		owners[addr] = owner{name: "this node", firm: true}
 	}
 	for _, object := range c.objects.nodes() {
 		for _, ip := range nodeOf(object, nil).ips {
-			owners[ip] = owner{"node " + object.Name, true}
+			owners[ip] = owner{name: "node " + object.Name, strict: true, firm: owners[ip].firm}
 		}
 	}
 	for _, ip := range now.ips {
-		owners[ip] = owner{"this node", now.registered}
+		owners[ip] = owner{name: "this node", strict: now.registered, firm: true}
 	}
 	for _, slice := range c.objects.endpointSlices(apiServer()) {
 		for _, ip := range addressesOf(slice) {
-			owners[ip] = owner{"the API server", true}
+			owners[ip] = owner{name: "the API server", strict: true, firm: true}
 		}
 	}
+	var firm []string
 	changed := func(addr netip.Addr) {
-		if c.owners[addr] != owners[addr] {
-			for name := range c.claims.wanted[addr] {
-				c.dirty.add(name)
-			}
+		if c.owners[addr] == owners[addr] {
+			return
+		}
+		for name := range c.claims.wanted[addr] {
+			c.dirty.add(name)
+		}
+		if c.owners[addr].firm != owners[addr].firm {
+			firm = append(firm, addr.String())
 		}
 	}
 	for addr := range maps.Keys(c.owners) {
@@ -152,6 +161,21 @@ func (c *Controller) followOwners(host []netip.Addr, now node) {
 		changed(addr)
 	}
 	c.owners = owners
+	c.clusterIPsChanged(firm)
+}
+
+// clusterIPsChanged has the Services with one of these cluster IPs rendered anew. It looks at every
+// Service: that is rare, and who has which cluster IP is not worth remembering for it.
+func (c *Controller) clusterIPsChanged(ips []string) {
+	if len(ips) == 0 {
+		return
+	}
+	changed := func(ip string) bool { return slices.Contains(ips, ip) }
+	for _, name := range c.objects.names() {
+		if svc := c.objects.service(name); svc != nil && slices.ContainsFunc(render.ClusterIPs(svc), changed) {
+			c.dirty.add(name)
+		}
+	}
 }
 
 func addressesOf(slice *discoveryv1.EndpointSlice) (addrs []netip.Addr) {
@@ -168,7 +192,7 @@ func addressesOf(slice *discoveryv1.EndpointSlice) (addrs []netip.Addr) {
 // refused returns whose an address is that a Service must not have.
 func (c *Controller) refused(kind render.Kind, addr netip.Addr) (whose string) {
 	o, owned := c.owners[addr]
-	if !owned || kind == render.LoadBalancer && !o.strict {
+	if !owned || kind == render.LoadBalancer && !o.strict || kind == render.ClusterIP && !o.firm {
 		return ""
 	}
 	return o.name

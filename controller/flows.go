@@ -32,6 +32,9 @@ func (c *Controller) deleteStaleFlows() error {
 	for _, key := range keys {
 		delete(c.claims.turned, key)
 	}
+	if len(c.claims.turned) == 0 {
+		c.claims.turned = make(map[ipvs.Key]struct{}) // the old one keeps the size that it had at the start
+	}
 	return nil
 }
 

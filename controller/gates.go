@@ -25,20 +25,20 @@ func (c *Controller) led(k ipvs.Key) bool {
 	return c.masq.LeadsTo(k.Mark, masq.FamilyOf(k.Addr.Addr())) > 0
 }
 
-// unled says that a virtual server by mark may go, since no entry leads there, or that it is one that
-// stays: then its real servers may go.
-func (c *Controller) unled(k ipvs.Key) bool { return byMark(k) && (c.ipvs.Desires(k) || !c.led(k)) }
+// unled says that a virtual server by mark may go: no entry leads there.
+func (c *Controller) unled(k ipvs.Key) bool { return byMark(k) && !c.led(k) }
 
 // marked says that a virtual server's set entry exists. It is what guards the VIP's other ports, and
 // by it a restarted daemon knows the virtual server as its own.
 func (c *Controller) marked(k ipvs.Key) bool { return c.masq.Has(served(k)) }
 
-// ours says that a virtual server in the kernel was made by Fairlead.
+// ours says that a virtual server in the kernel was made by Fairlead. One in ipvs.excludeCIDRs can be:
+// they were other ones then. It goes as a whole, and with its entry whoever comes there is invisible.
 func (c *Controller) ours(k ipvs.Key) bool {
 	if byMark(k) {
 		return c.options.Masq.Marks.Contains(k.Mark) || c.led(k)
 	}
-	return c.marked(k) && !c.excluded(k.Addr.Addr())
+	return c.marked(k)
 }
 
 // servable says that a virtual server may take traffic: its entries are in the sets, those that
@@ -65,8 +65,13 @@ func (c *Controller) heldVIP(vip netip.Addr) bool {
 	})
 }
 
-// guarded says that an entry must stay because what it is for is still in the kernel.
+// guarded says that an entry must stay because what it is for is still in the kernel, or may be: as long
+// as the kernel is not as it was read, there could be an object that nobody knows of. Without its entry
+// it would be an orphan for ever.
 func (c *Controller) guarded(e masq.Entry) bool {
+	if c.stale {
+		return true
+	}
 	switch e.Set {
 	case masq.VIPs:
 		return c.dummyif.Has(e.Addr)

@@ -27,6 +27,7 @@ type Metrics struct {
 	flows    prometheus.Counter
 	problems *prometheus.GaugeVec
 	noLocal  *prometheus.GaugeVec
+	complete prometheus.Gauge
 }
 
 func newMetrics() *Metrics {
@@ -65,12 +66,14 @@ func newMetrics() *Metrics {
 		Name: "kubeproxy_sync_proxy_rules_no_local_endpoints_total", // kube-proxy's name, which dashboards know
 		Help: "Services with a Local traffic policy that have endpoints, but none on this node.",
 	}, []string{"traffic_policy"})
-	m.Registry.MustRegister(m.flows, m.problems, m.noLocal)
+	m.complete = prometheus.NewGauge(gauge("source_complete", "Whether the source knows all objects: 1, or 0 as long as a file has never been good. Until then nothing is deleted."))
+	m.Registry.MustRegister(m.flows, m.problems, m.noLocal, m.complete)
 	m.Registry.MustRegister(m.renders, m.rounds, m.duration, m.last, m.messages, m.pending, m.services, m.servers,
 		m.draining, m.audit, m.drift, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{"success", "error"} {
 		m.rounds.WithLabelValues(result)
 	}
+	m.found(map[string]int{"masq": 0, "ipvs": 0, "dummyif": 0})
 	return m
 }
 
@@ -98,6 +101,14 @@ func (m *Metrics) synced(c *Controller, took time.Duration, err error) {
 		m.messages.WithLabelValues(name).Add(float64(p.Messages() - m.counted[name]))
 		m.counted[name] = p.Messages()
 		m.pending.WithLabelValues(name).Set(float64(p.Pending()))
+	}
+}
+
+// sourceComplete records whether the source knows all objects.
+func (m *Metrics) sourceComplete(complete bool) {
+	m.complete.Set(0)
+	if complete {
+		m.complete.Set(1)
 	}
 }
 

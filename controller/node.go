@@ -51,8 +51,12 @@ func nodeOf(object *corev1.Node, hostIPs []netip.Addr) node {
 
 // after is what is known about the node when this is what was known before. A Node object that is no
 // longer there was deleted. Unlike one that never was, that takes the node out of service; but as long
-// as it goes on serving, what the object said last is better than nothing.
+// as it goes on serving, what the object said last is better than nothing. Nor do pods move when an
+// object stops to say which CIDRs they have.
 func (n node) after(before node) node {
+	if len(n.podCIDRs) == 0 {
+		n.podCIDRs = before.podCIDRs
+	}
 	if before.registered && !n.registered {
 		before.eligible = false
 		return before

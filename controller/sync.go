@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
 // sliceSize is how many Services are written before the next ones are rendered. At a cold start the
@@ -24,6 +26,7 @@ const shownErrors = 10
 // earlier failures, and drains. All that waits for a time waits for the given one.
 func (c *Controller) round(ctx context.Context, now time.Time) {
 	started := time.Now()
+	c.tellComplete()
 	errs := []error{c.followFacts(), c.resync(now)}
 	before := c.writes()
 	services := 0
@@ -44,8 +47,8 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	}
 	errs = append(errs, c.deleteStaleFlows())
 	err := errors.Join(errs...)
-	c.finish(now, err)
 	took := time.Since(started)
+	c.finish(now.Add(took), err)
 	c.Metrics.synced(c, took, err)
 	if writes := c.writes() - before; writes > 0 {
 		c.log.Info("synced", "services", services, "writes", writes,
@@ -76,8 +79,17 @@ func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
 			c.masq.Prune(c.guarded),
 			c.ipvs.Prune(c.unled),
 		)
+	} else {
+		errs = append(errs, c.ipvs.DrainRemoved())
 	}
-	return errors.Join(errs...)
+	err := errors.Join(errs...)
+	c.stale = c.stale || contradicts(err)
+	return err
+}
+
+// contradicts reports that the kernel is not as it was read, or may not be.
+func contradicts(err error) bool {
+	return errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, nlbatch.ErrUnknown)
 }
 
 // resync reads the kernel: all of it where there is reason to think that it is not as it was left,
@@ -88,67 +100,88 @@ func (c *Controller) resync(now time.Time) error {
 	switch {
 	case c.stale:
 		return c.resyncAll(now)
-	case auditing && c.ipvs.Unread() > 0:
-		drift, err := c.ipvs.ResyncReals(c.auditStep)
-		c.found(0, drift, 0)
-		c.trigger.step(now, c.options.SyncPeriod, c.ipvs.Unread() > 0)
-		return err
+	case auditing && c.ipvs.Unread() > 0 && now.Before(c.trigger.next):
+		return c.resyncReals(now, c.auditStep)
 	case auditing:
-		err := c.resyncAllBut(now)
+		_, err := c.resyncAllBut(now)
 		c.auditStep = c.ipvs.Unread()/(auditSteps/2) + 1
 		return err
+	case c.rulesStale && !now.Before(c.trigger.rules.at):
+		return c.resyncRules(now)
 	}
 	return nil
 }
 
 // resyncAll reads the whole kernel at once.
 func (c *Controller) resyncAll(now time.Time) error {
-	err := c.resyncAllBut(now)
-	if !c.readable {
+	read, err := c.resyncAllBut(now)
+	if !read {
 		return err
 	}
-	drift, unread := c.ipvs.ResyncReals(c.ipvs.Unread())
-	if unread != nil {
-		return c.unreadable(errors.Join(err, unread))
-	}
-	c.found(0, drift, 0)
-	c.stale = err != nil
-	c.trigger.step(now, c.options.SyncPeriod, false)
-	return err
+	c.stale = false // real servers that cannot be read now are read again by the audit
+	return errors.Join(err, c.resyncReals(now, c.ipvs.Unread()))
 }
 
-// resyncAllBut reads everything but the real servers of known virtual servers. When only the rules
-// could not be seen to, the rest is read all the same.
-func (c *Controller) resyncAllBut(now time.Time) error {
+// resyncReals reads the real servers of so many virtual servers.
+func (c *Controller) resyncReals(now time.Time, limit int) error {
+	drift, err := c.ipvs.ResyncReals(limit)
+	c.found(0, drift, 0)
+	c.trigger.step(now, c.options.SyncPeriod, c.ipvs.Unread() > 0)
+	if err != nil {
+		return c.unreadable(err)
+	}
+	c.readable = c.readable || c.ipvs.Unread() == 0
+	return nil
+}
+
+// resyncAllBut reads everything but the real servers of known virtual servers, and reports whether that
+// went well. When only the rules could not be seen to, it did: the error says so, and they have a retry
+// of their own.
+func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	started := time.Now()
-	c.trigger.cycle(now, c.options.SyncPeriod)
+	c.trigger.step(now, c.options.SyncPeriod, true)                                     // in case of failure
 	maps.DeleteFunc(c.schedulers, func(_ string, err error) bool { return err != nil }) // a module may have come
 	for name := range c.claims.starved {
 		c.dirty.add(name) // a mark may be free by now: one is when the kernel is rid of it
 	}
 	sets, err := c.masq.ResyncSets()
 	if err != nil {
-		return c.unreadable(err) // the sets say what is ours: without them nothing may be judged
+		return false, c.unreadable(err) // the sets say what is ours: without them nothing may be judged
 	}
-	rules, rulesErr := c.masq.ResyncRules() // somebody may hold the lock; that is no reason to look at nothing
+	rulesErr := c.resyncRules(now) // somebody may hold the lock; that is no reason to look at nothing
 	servers, err := c.ipvs.ResyncServers(c.ours)
 	if err != nil {
-		return c.unreadable(err)
+		return false, c.unreadable(errors.Join(rulesErr, err))
 	}
 	bindings, err := c.dummyif.Resync(func(vip netip.Addr) bool { return c.masq.Has(vipEntry(vip)) })
 	if err != nil {
-		return c.unreadable(err)
+		return false, c.unreadable(errors.Join(rulesErr, err))
 	}
-	c.readable = true
+	c.trigger.cycle(now, c.options.SyncPeriod, c.ipvs.Unread() > 0)
+	c.readable = c.readable || c.ipvs.Unread() == 0
 	c.Metrics.audit.Set(time.Since(started).Seconds())
-	c.found(sets+rules, servers, bindings)
-	return rulesErr
+	c.found(sets, servers, bindings)
+	return true, rulesErr
 }
 
-// found reports what was not as Fairlead left it.
+// resyncRules makes sure of the rules. Those that are written because the last try failed, or because
+// what they should be has changed, are nobody else's doing.
+func (c *Controller) resyncRules(now time.Time) error {
+	started := time.Now()
+	written, err := c.masq.ResyncRules()
+	if !c.rulesStale {
+		c.found(written, 0, 0)
+	}
+	c.rulesStale = err != nil
+	c.trigger.rules.ended(now.Add(time.Since(started)), err)
+	return err
+}
+
+// found reports what was not as Fairlead left it. At the start that is what an earlier daemon left, or
+// nobody.
 func (c *Controller) found(sets, servers, bindings int) {
-	c.Metrics.found(map[string]int{"masq": sets, "ipvs": servers, "dummyif": bindings})
 	if sets+servers+bindings > 0 && c.settled {
+		c.Metrics.found(map[string]int{"masq": sets, "ipvs": servers, "dummyif": bindings})
 		c.log.Warn("the kernel was not as Fairlead left it; putting it right",
 			"rulesAndEntries", sets, "servers", servers, "addresses", bindings)
 	}
@@ -160,23 +193,11 @@ func (c *Controller) unreadable(err error) error {
 	return err
 }
 
-func (c *Controller) excluded(addr netip.Addr) bool {
-	for _, cidr := range c.options.Excluded {
-		if cidr.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
-
-// finish records how a round went.
+// finish records how a round went that has just ended.
 func (c *Controller) finish(now time.Time, err error) {
-	if err == nil {
-		c.trigger.succeeded()
-	} else {
-		c.trigger.failed(now)
-		c.stale = c.stale || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist)
-		c.log.Error("some of it failed and will be tried again", "in", c.trigger.retry, "err", firstErrors(err))
+	c.trigger.round.ended(now, err)
+	if err != nil {
+		c.log.Error("some of it failed and will be tried again", "in", c.trigger.round.patience, "err", firstErrors(err))
 	}
 	if c.readable {
 		c.Health.finished(time.Now())

@@ -9,26 +9,42 @@ const (
 	soonest = 100 * time.Millisecond
 )
 
-// trigger decides when the next round is due: after a failure with growing patience, when a drain
-// wants to be looked at, and for the periodic audit.
+// backoff is the growing patience of what failed. The zero backoff has not failed.
+type backoff struct {
+	patience time.Duration // 0: the last try succeeded
+	at       time.Time     // when to try again
+}
+
+// ended records how a try went that has just ended.
+func (b *backoff) ended(now time.Time, err error) {
+	if err == nil {
+		*b = backoff{}
+		return
+	}
+	b.patience = min(max(2*b.patience, firstRetry), lastRetry)
+	b.at = now.Add(b.patience)
+}
+
+// trigger decides when the next round is due: after a failure, when a drain wants to be looked at, and
+// for the periodic audit.
 type trigger struct {
-	retry time.Duration // 0: the last round succeeded
-	at    time.Time     // when to retry
-	audit time.Time     // when to read more of the kernel
-	next  time.Time     // when to begin anew with that
+	round backoff
+	rules backoff
+	audit time.Time // when to read more of the kernel
+	next  time.Time // when to begin anew with that
 }
 
 // auditSteps is into how many steps an audit is cut. It is done with half of them, so that each sync
 // period sees everything once even when rounds are late.
 const auditSteps = 16
 
-// cycle begins an audit: the first step is taken, and the next cycle begins in a sync period.
-func (t *trigger) cycle(now time.Time, period time.Duration) {
+// cycle records that the first step of an audit is done: the next cycle begins in a sync period.
+func (t *trigger) cycle(now time.Time, period time.Duration, more bool) {
 	t.next = now.Add(period)
-	t.audit = now.Add(period / auditSteps)
+	t.step(now, period, more)
 }
 
-// step records that a step of the audit is done.
+// step records that a step of the audit is done, or tried.
 func (t *trigger) step(now time.Time, period time.Duration, more bool) {
 	t.audit = t.next
 	if more {
@@ -36,19 +52,13 @@ func (t *trigger) step(now time.Time, period time.Duration, more bool) {
 	}
 }
 
-// failed and succeeded record how a round ended.
-func (t *trigger) failed(now time.Time) {
-	t.retry = min(max(2*t.retry, firstRetry), lastRetry)
-	t.at = now.Add(t.retry)
-}
-
-func (t *trigger) succeeded() { t.retry = 0 }
-
 // wait returns how long nothing needs to happen unless an event comes.
 func (t *trigger) wait(now, drain time.Time, draining bool) time.Duration {
 	next := t.audit
-	if t.retry > 0 && t.at.Before(next) {
-		next = t.at
+	for _, b := range []backoff{t.round, t.rules} {
+		if b.patience > 0 && b.at.Before(next) {
+			next = b.at
+		}
 	}
 	if earliest := now.Add(soonest); draining && drain.Before(earliest) {
 		drain = earliest

@@ -14,9 +14,6 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
-// alias marks the device as Fairlead's own creation (ip link: "alias fairlead").
-const alias = "fairlead"
-
 // Linux is the Kernel of the network namespace that it was opened in. It writes in batches of its
 // own encoding and reads through vishvananda/netlink.
 type Linux struct {
@@ -80,7 +77,7 @@ func (l *Linux) create() (netlink.Link, error) {
 	if err := l.handle.LinkAdd(link); err != nil {
 		return nil, fmt.Errorf("create dummy device %s: %w", l.name, err)
 	}
-	if err := l.handle.LinkSetAlias(link, alias); err != nil {
+	if err := l.handle.LinkSetAlias(link, Alias); err != nil {
 		_ = l.handle.LinkDel(link) // nobody would ever know it as ours
 		return nil, fmt.Errorf("mark %s as ours: %w", l.name, err)
 	}
@@ -174,7 +171,7 @@ func (l *Linux) Remove() error {
 	if err != nil {
 		return fmt.Errorf("look up %s: %w", l.name, err)
 	}
-	if link.Type() != "dummy" || link.Attrs().Alias != alias {
+	if link.Type() != "dummy" || link.Attrs().Alias != Alias {
 		return nil
 	}
 	l.index = link.Attrs().Index
@@ -202,4 +199,41 @@ func (l *Linux) Exists() (bool, error) {
 	}
 	l.index = link.Attrs().Index
 	return true, nil
+}
+
+// Holder is a dummy device that holds VIPs.
+type Holder struct {
+	Name string
+	Ours bool // Fairlead created it
+}
+
+// Holders returns the dummy devices to which any of the VIPs is bound, and those that Fairlead created.
+func Holders(vip func(netip.Addr) bool) (holders []Holder, err error) {
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open rtnetlink: %w", err)
+	}
+	defer handle.Close()
+	links, err := handle.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list devices: %w", interrupted(err))
+	}
+	for _, link := range links {
+		if link.Type() != "dummy" {
+			continue
+		}
+		device := &Linux{name: link.Attrs().Name, index: link.Attrs().Index, handle: handle}
+		bindings, err := device.Bindings()
+		if err != nil {
+			return nil, fmt.Errorf("read what is bound to %s: %w", device.name, err)
+		}
+		ours, holds := link.Attrs().Alias == Alias, false
+		for b := range bindings {
+			holds = holds || vip(b.Addr)
+		}
+		if ours || holds {
+			holders = append(holders, Holder{device.name, ours})
+		}
+	}
+	return holders, nil
 }

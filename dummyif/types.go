@@ -5,6 +5,9 @@ import (
 	"net/netip"
 )
 
+// Alias marks a device as Fairlead's own creation (ip link: "alias fairlead").
+const Alias = "fairlead"
+
 // Binding is one VIP bound in one way.
 type Binding struct {
 	Addr  netip.Addr

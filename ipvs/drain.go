@@ -52,6 +52,31 @@ func (t *Table) Drain(now time.Time) error {
 	return t.apply(ops)
 }
 
+// DrainRemoved gives weight 0 to the real servers that were desired and are no longer, of virtual servers
+// that still are. It is for the time in which nobody can say yet whether the others are wanted.
+func (t *Table) DrainRemoved() error {
+	var ops []Op
+	for k := range t.dirty {
+		if !t.Desires(k) {
+			continue
+		}
+		table := t.realsOf(k)
+		for addr, actual := range table.Prunes() {
+			if table.Removed(addr) && actual.Weight != 0 {
+				ops = append(ops, Op{Verb: EditReal, Key: k, Real: addr, Value: RealServer{}})
+			}
+		}
+	}
+	return t.apply(ops)
+}
+
+// undrain ends the drain of a real server, if there is one.
+func (t *Table) undrain(k Key, real netip.AddrPort) {
+	if len(t.drains) > 0 {
+		t.drains = without(t.drains, realKey{k, real})
+	}
+}
+
 // connected reports whether connections have an end that is worth waiting for.
 func (t *Table) connected(k Key) bool {
 	if k.Mark != 0 {
@@ -152,13 +177,13 @@ func (t *Table) poll(k Key, now time.Time) error {
 	return err
 }
 
-// Prune deletes what is there, not desired and not draining, of the virtual servers that due accepts.
-// Real servers go before their virtual server; one that still drains keeps its virtual server. Call
-// Drain before it.
+// Prune deletes what is there, not desired and not draining: real servers, and of the virtual servers
+// that are not desired those that due accepts. Real servers go before their virtual server; one that
+// still drains keeps its virtual server. Call Drain before it.
 func (t *Table) Prune(due func(Key) bool) error {
 	var ops []Op
 	for k := range t.dirty {
-		if !due(k) {
+		if !t.Desires(k) && !due(k) {
 			continue
 		}
 		if !t.Holds(k) && t.Has(k) {

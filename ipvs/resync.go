@@ -56,19 +56,23 @@ func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 }
 
 // ResyncReals reads the real servers of the next virtual servers that ResyncServers left, at most
-// limit of them.
+// limit of them. Those that could not be read come again behind all others.
 func (t *Table) ResyncReals(limit int) (drift int, err error) {
 	n := min(limit, len(t.unread))
 	var errs []error
+	var again []Key
 	for _, k := range t.unread[:n] {
 		if !t.Has(k) {
 			continue // deleted meanwhile
 		}
 		more, err := t.resyncReals(k)
 		drift += more
-		errs = append(errs, err)
+		if err != nil {
+			errs = append(errs, err)
+			again = append(again, k)
+		}
 	}
-	t.unread = t.unread[n:]
+	t.unread = append(t.unread[n:], again...)
 	return drift, errors.Join(errs...)
 }
 
@@ -91,7 +95,7 @@ func (t *Table) resyncReals(k Key) (drift int, err error) {
 	for addr, actual := range table.AllActual() {
 		now, ok := seen[addr]
 		if !ok {
-			delete(t.drains, realKey{k, addr})
+			t.undrain(k, addr)
 		} else {
 			added--
 		}

@@ -68,7 +68,7 @@ func (t *Table) Set(k Key, v VirtualServer, reals map[netip.AddrPort]RealServer)
 	turned = turned || before == 0 && len(reals) > 0
 	for addr, real := range reals {
 		table.Set(addr, real)
-		delete(t.drains, realKey{k, addr})
+		t.undrain(k, addr)
 	}
 	t.touch(k)
 	return turned
@@ -150,6 +150,11 @@ func (t *Table) apply(ops []Op) error {
 		if results != nil {
 			err = results[i]
 		}
+		if op.Verb == AddReal && !t.Has(op.Key) {
+			// Its virtual server was refused in this batch, which is the error to tell. Or it is somebody
+			// else's, and nobody knows what else is in it. It stays pending.
+			continue
+		}
 		deletion := op.Verb == DeleteServer || op.Verb == DeleteReal
 		if err == nil || deletion && errors.Is(err, fs.ErrNotExist) {
 			t.done(op)
@@ -171,7 +176,7 @@ func (t *Table) done(op Op) {
 		t.realsOf(op.Key).SetActual(op.Real, op.Value)
 	case DeleteReal:
 		t.realsOf(op.Key).UnsetActual(op.Real)
-		delete(t.drains, realKey{op.Key, op.Real})
+		t.undrain(op.Key, op.Real)
 	}
 	t.touch(op.Key)
 }
@@ -198,7 +203,7 @@ func (t *Table) gone(k Key) {
 	table := t.realsOf(k)
 	for addr := range table.AllActual() {
 		table.UnsetActual(addr)
-		delete(t.drains, realKey{k, addr})
+		t.undrain(k, addr)
 	}
 	t.touch(k)
 }
@@ -220,15 +225,25 @@ func (t *Table) touch(k Key) {
 	table := t.realsOf(k)
 	if !wanted && !there && table.Empty() {
 		delete(t.reals, k)
-		delete(t.dirty, k)
 		delete(t.timeouts, k)
-		return
 	}
 	if wanted != there || desired != actual || table.Pending() > 0 {
 		t.dirty[k] = struct{}{}
 	} else {
-		delete(t.dirty, k)
+		t.dirty = without(t.dirty, k)
 	}
+}
+
+// without deletes a key, and returns another map in place of one that has become empty: a map keeps the
+// size that it once had, and to range over it costs as much. At the start every key is dirty.
+func without[K comparable, V any](m map[K]V, k K) map[K]V {
+	if _, there := m[k]; !there {
+		return m
+	}
+	if delete(m, k); len(m) == 0 {
+		return make(map[K]V)
+	}
+	return m
 }
 
 // Messages is the number of netlink messages, reads included, that this table has caused.

@@ -84,6 +84,24 @@ func TestASetOfAnotherKindIsAClearError(t *testing.T) {
 	}
 }
 
+func TestAFullSetIsAnErrorThatSaysSo(t *testing.T) {
+	k := openKernel(t)
+	kerneltest.Run(t, "ipset", "create", VIPs.Name(IPv4), VIPs.Type(), "maxelem", "2")
+	ensureSets(t, k) // it is there already, and of the right kind
+	errs := k.Apply(script(t, `
+		add FAIRLEAD-VIP 10.96.0.1
+		add FAIRLEAD-VIP 10.96.0.2
+		add FAIRLEAD-VIP 10.96.0.3
+		add FAIRLEAD-SERVED 10.96.0.3,tcp:80
+		add FAIRLEAD-VIP 10.96.0.1`))
+	if len(errs) != 5 || errs[0] != nil || errs[1] != nil || errs[3] != nil || errs[4] != nil {
+		t.Fatalf("only the one too many is to fail: %v", errs)
+	}
+	if errs[2] == nil || !strings.Contains(errs[2].Error(), "the set is full") {
+		t.Errorf("got %v", errs[2])
+	}
+}
+
 func TestASetInUseIsNotDestroyedAndNamed(t *testing.T) {
 	k := openKernel(t)
 	ensureSets(t, k)
@@ -307,6 +325,11 @@ func TestChangedOptionsReplaceRules(t *testing.T) {
 	variants(t, func(t *testing.T, k *Linux) {
 		restore(t, foreign)
 		theirs := rules(t, IPv4)
+		unknown := Options{MasqueradeBit: 14, Marks: marks, Pods: Pods{Unknown: true}}
+		ensureRules(t, k, IPv4, unknown)
+		if got, want := strings.Count(rules(t, IPv4), `"fairlead: `), numberOf(IPv4, unknown); got != want {
+			t.Errorf("%d rules before it is known what a pod is, want %d", got, want)
+		}
 		for _, o := range []Options{cidrs, {MasqueradeBit: 15}, {MasqueradeBit: 15, MasqueradeAll: true}, cidrs} {
 			if written := ensureRules(t, k, IPv4, o); written == 0 {
 				t.Errorf("%+v: nothing written", o)
@@ -320,6 +343,95 @@ func TestChangedOptionsReplaceRules(t *testing.T) {
 			}
 			if written := ensureRules(t, k, IPv4, o); written != 0 {
 				t.Errorf("%+v: %d rules written again", o, written)
+			}
+		}
+		if written := ensureRules(t, k, IPv4, unknown); written != 0 {
+			t.Errorf("%d rules written for want of knowledge", written)
+		}
+	})
+}
+
+// TestRulesThatChangedSinceTheyWereListedAreLeftAlone: another program, such as a network plugin, comes
+// between the listing and the writing. Only a number would hit the wrong rule.
+func TestRulesThatChangedSinceTheyWereListedAreLeftAlone(t *testing.T) {
+	for name, meanwhile := range map[string]string{
+		"ours go and others come": `
+			-t nat -F KUBE-POSTROUTING
+			-t nat -A KUBE-POSTROUTING -s 192.0.2.1 -j RETURN
+			-t nat -A KUBE-POSTROUTING -s 192.0.2.2 -j RETURN
+			-t nat -A KUBE-POSTROUTING -s 192.0.2.3 -j RETURN
+			-t nat -A KUBE-POSTROUTING -s 192.0.2.4 -j RETURN`,
+		"others come before ours": `
+			-t nat -I KUBE-POSTROUTING 1 -s 192.0.2.1 -j RETURN
+			-t nat -I KUBE-POSTROUTING 3 -s 192.0.2.2 -j RETURN`,
+		"a chain comes that was missing": `
+			-t filter -N FAIRLEAD-INPUT
+			-t filter -A FAIRLEAD-INPUT -s 192.0.2.1 -j RETURN`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			variants(t, func(t *testing.T, k *Linux) {
+				chains := Skeleton(IPv4, cidrs, true)
+				ensureRules(t, k, IPv4, cidrs)
+				restore(t, `
+					-t filter -F INPUT
+					-t filter -F FAIRLEAD-INPUT
+					-t filter -X FAIRLEAD-INPUT`)
+				now, err := k.rules(IPv4, chains)
+				if err != nil {
+					t.Fatal(err)
+				}
+				changed := cidrs
+				changed.MasqueradeBit = 15
+				input, _ := ensureInput(Skeleton(IPv4, changed, true), now)
+				restore(t, meanwhile)
+				theirs := withoutOurs(rules(t, IPv4))
+				err = k.restore(IPv4, input)
+				if want := name != "others come before ours"; (err != nil) != want {
+					t.Errorf("error %v, wanted one: %v", err, want)
+				}
+				if diff := cmp.Diff(theirs, withoutOurs(rules(t, IPv4))); diff != "" {
+					t.Errorf("others' (-before +after):\n%s", diff)
+				}
+				ensureRules(t, k, IPv4, changed)
+				all := rules(t, IPv4)
+				if got, want := strings.Count(all, `"fairlead: `), numberOf(IPv4, changed); got != want {
+					t.Errorf("after the next try %d rules of ours, want %d:\n%s", got, want, all)
+				}
+				if diff := cmp.Diff(theirs, withoutOurs(all)); diff != "" {
+					t.Errorf("others' after the next try (-before +after):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// TestRulesThatAreThereTwiceAreThereOnceThen: someone has restored a saved listing on top.
+func TestRulesThatAreThereTwiceAreThereOnceThen(t *testing.T) {
+	variants(t, func(t *testing.T, k *Linux) {
+		for _, f := range k.Families() {
+			ensureRules(t, k, f, cidrs)
+			once := rules(t, f)
+			now, err := k.rules(f, Skeleton(f, cidrs, true))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var again strings.Builder
+			for table, chains := range now {
+				again.WriteString("*" + table + "\n")
+				for _, lines := range chains {
+					again.WriteString(strings.Join(append(lines, lines...), "\n") + "\n")
+				}
+				again.WriteString("COMMIT\n")
+			}
+			if err := k.restore(f, again.String()); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := strings.Count(rules(t, f), `"fairlead: `), 3*numberOf(f, cidrs); got != want {
+				t.Fatalf("%s: %d rules for the test, want %d", f, got, want)
+			}
+			ensureRules(t, k, f, cidrs)
+			if diff := cmp.Diff(once, rules(t, f)); diff != "" {
+				t.Errorf("%s: (-once +again):\n%s", f, diff)
 			}
 		}
 	})

@@ -93,6 +93,9 @@ func (f *Fake) EnsureRules(family Family, chains []Chain) (written int, err erro
 			comments = append(comments, rule.Comment)
 		}
 		key := fmt.Sprint(family, " ", c.Table, " ", c.Name)
+		if c.Tentative && len(f.rules[key]) > 0 {
+			continue
+		}
 		if !slices.Equal(f.rules[key], comments) {
 			f.rules[key] = comments
 			written += len(comments)

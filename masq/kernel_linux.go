@@ -183,7 +183,7 @@ func setError(err error) error {
 	return err
 }
 
-// EnsureRules implements Kernel. New rules come in before old ones go, in one commit of each table.
+// EnsureRules implements Kernel. New rules come in and old ones go in one commit of each table.
 func (l *Linux) EnsureRules(f Family, chains []Chain) (written int, err error) {
 	now, err := l.rules(f, chains)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 
 // found is one of Fairlead's rules in a chain's listing.
 type found struct {
-	number  int // as iptables counts, from 1
+	rule    string // the chain and the rule's arguments, as iptables prints and reads them
 	comment string
 }
 
@@ -33,14 +33,13 @@ func byChain(listing string) map[string][]string {
 
 // ourRules finds Fairlead's rules in the rules of one chain as `iptables -S` prints them, and counts the others.
 func ourRules(lines []string) (ours []found, others int) {
-	number := 0
 	for _, line := range lines {
-		if !strings.HasPrefix(line, "-A ") {
+		rule, is := strings.CutPrefix(line, "-A ")
+		if !is {
 			continue
 		}
-		number++
 		if match := ourComment.FindStringSubmatch(line); match != nil {
-			ours = append(ours, found{number, match[1]})
+			ours = append(ours, found{rule, match[1]})
 		} else {
 			others++
 		}

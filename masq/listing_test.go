@@ -28,7 +28,10 @@ func TestOurRulesAreFoundByTheirComments(t *testing.T) {
 		got[name] = result{ours, others}
 	}
 	want := map[string]result{
-		"INPUT":          {[]found{{2, "FAIRLEAD-INPUT"}, {5, "two words"}}, 3},
+		"INPUT": {[]found{
+			{`INPUT -m comment --comment "fairlead: FAIRLEAD-INPUT" -j FAIRLEAD-INPUT`, "FAIRLEAD-INPUT"},
+			{`INPUT -s 192.0.2.2/32 -m comment --comment "fairlead: two words" -m set ! --match-set X dst,dst -j REJECT --reject-with icmp-port-unreachable`, "two words"},
+		}, 3},
 		"FAIRLEAD-INPUT": {nil, 1},
 		"EMPTY":          {},
 	}

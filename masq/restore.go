@@ -8,6 +8,10 @@ import (
 
 // One iptables-restore writes everything that a family needs, and each table of it at once or not at
 // all. go-iptables would start a process for each rule: fifty at the first start of a daemon.
+//
+// What it writes is right for the rules as they were listed, by another process before it. So each line
+// names what it is about, and none a number: where somebody has changed our rules or chains in between,
+// nothing is written, and the next try lists them again.
 
 // listing is the rules of every chain of some tables, by table and chain, as `iptables -S` prints them.
 type listing map[string]map[string][]string
@@ -20,17 +24,20 @@ func ensureInput(chains []Chain, now listing) (input string, written int) {
 	for _, c := range chains {
 		lines, exists := now[c.Table][c.Name]
 		old, _ := ourRules(lines)
+		if c.Tentative && len(old) > 0 {
+			continue
+		}
 		if exists && slices.EqualFunc(old, c.Rules, func(o found, r Rule) bool { return o.comment == r.Comment }) {
 			continue
 		}
 		if !exists && !c.BuiltIn {
 			tables.create(c)
 		}
+		tables.deleteRules(c, old) // first: of two that are alike the upper one would go
 		for i, rule := range c.Rules {
 			tables.addf(c.Table, "-I %s %d %s", c.Name, i+1, quoted(rule.Spec()))
 			written++
 		}
-		tables.deleteRules(c, old, len(c.Rules))
 	}
 	return tables.input(), written
 }
@@ -47,7 +54,7 @@ func removeInput(chains []Chain, now listing) (input string, stay []string) {
 			continue
 		}
 		ours, others := ourRules(lines)
-		tables.deleteRules(c, ours, 0)
+		tables.deleteRules(c, ours)
 		shared := strings.HasPrefix(c.Name, "KUBE-")
 		switch {
 		case c.BuiltIn || others > 0 || shared && len(ours) == 0:
@@ -94,7 +101,7 @@ func (t *tables) touch(table string) {
 
 func (t *tables) create(c Chain) {
 	t.touch(c.Table)
-	t.created[c.Table] = append(t.created[c.Table], ":"+c.Name+" - [0:0]")
+	t.created[c.Table] = append(t.created[c.Table], "-N "+c.Name) // ":NAME" would flush one that has come meanwhile
 }
 
 func (t *tables) addf(table, format string, args ...any) {
@@ -102,10 +109,10 @@ func (t *tables) addf(table, format string, args ...any) {
 	t.lines[table] = append(t.lines[table], fmt.Sprintf(format, args...))
 }
 
-// deleteRules deletes rules by number, the last one first, after offset others came before them.
-func (t *tables) deleteRules(c Chain, rules []found, offset int) {
-	for _, rule := range slices.Backward(rules) {
-		t.addf(c.Table, "-D %s %d", c.Name, rule.number+offset)
+// deleteRules deletes rules as they were listed.
+func (t *tables) deleteRules(c Chain, rules []found) {
+	for _, f := range rules {
+		t.addf(c.Table, "-D %s", f.rule)
 	}
 }
 

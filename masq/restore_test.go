@@ -17,8 +17,8 @@ func TestRestoreInput(t *testing.T) {
 	for _, c := range []struct{ name, now, ensure, remove string }{
 		{"nothing is there", "-P PREROUTING ACCEPT", `
 			*nat
-			:KUBE-MARK-MASQ - [0:0]
-			:FAIRLEAD-SERVICES - [0:0]
+			-N KUBE-MARK-MASQ
+			-N FAIRLEAD-SERVICES
 			-I KUBE-MARK-MASQ 1 -m comment --comment "fairlead: mark" -j MARK
 			-I FAIRLEAD-SERVICES 1 -m comment --comment "fairlead: one" -j RETURN
 			-I FAIRLEAD-SERVICES 2 -m comment --comment "fairlead: say \"two\"" -j ACCEPT
@@ -36,16 +36,16 @@ func TestRestoreInput(t *testing.T) {
 			-A KUBE-MARK-MASQ ` + ours + `mark" -j MARK
 		`, `
 			*nat
+			-D FAIRLEAD-SERVICES ` + ours + `stale" -j RETURN
 			-I FAIRLEAD-SERVICES 1 -m comment --comment "fairlead: one" -j RETURN
 			-I FAIRLEAD-SERVICES 2 -m comment --comment "fairlead: say \"two\"" -j ACCEPT
-			-D FAIRLEAD-SERVICES 3
 			COMMIT
 		`, `
 			*nat
-			-D PREROUTING 2
-			-D FAIRLEAD-SERVICES 1
+			-D PREROUTING ` + ours + `FAIRLEAD-SERVICES" -j FAIRLEAD-SERVICES
+			-D FAIRLEAD-SERVICES ` + ours + `stale" -j RETURN
 			-X FAIRLEAD-SERVICES
-			-D KUBE-MARK-MASQ 1
+			-D KUBE-MARK-MASQ ` + ours + `mark" -j MARK
 			COMMIT
 		`},
 		{"a chain that others use, too", `
@@ -54,7 +54,7 @@ func TestRestoreInput(t *testing.T) {
 			-A KUBE-MARK-MASQ ` + ours + `mark" -j MARK
 		`, "", `
 			*nat
-			-D KUBE-MARK-MASQ 2
+			-D KUBE-MARK-MASQ ` + ours + `mark" -j MARK
 			COMMIT
 		`},
 	} {

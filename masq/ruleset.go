@@ -30,7 +30,7 @@ func NewRuleset(kernel Kernel, options Options) *Ruleset {
 	return &Ruleset{kernel: kernel, options: options, marks: make(map[lead]int)}
 }
 
-// SetOptions changes the rules from the next Resync on.
+// SetOptions changes the rules from the next Resync or ResyncRules on.
 func (r *Ruleset) SetOptions(o Options) { r.options = o }
 
 // Set makes the entry desired.

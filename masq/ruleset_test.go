@@ -194,6 +194,29 @@ func TestChangedOptionsAreWrittenByTheNextResync(t *testing.T) {
 	}
 }
 
+// TestWithoutKnowingWhatAPodIsNoRuleOfAnEarlierDaemonGoes: it knew.
+func TestWithoutKnowingWhatAPodIsNoRuleOfAnEarlierDaemonGoes(t *testing.T) {
+	unknown := Options{MasqueradeBit: 14, Marks: marks, Pods: Pods{Unknown: true}}
+	r, fake := newRuleset(t)
+	before, writes := fake.Rules(), fake.Writes
+	r.SetOptions(unknown)
+	if drift := converge(t, r); drift != 0 || fake.Writes != writes || fake.Rules() != before {
+		t.Errorf("drift %d, rules:\n%s", drift, fake.Rules())
+	}
+	clear(fake.rules)
+	if drift := converge(t, r); drift != numberOfRules(Options{MasqueradeBit: 14, Marks: marks}) {
+		t.Errorf("%d rules written where there were none", drift)
+	}
+	if drift := converge(t, r); drift != 0 {
+		t.Errorf("%d rules written again", drift)
+	}
+	r.SetOptions(cidrs)
+	converge(t, r)
+	if fake.Rules() != before {
+		t.Errorf("rules when it is known:\n%s", fake.Rules())
+	}
+}
+
 func TestAFailureStopsNothingElseAndIsMadeUpFor(t *testing.T) {
 	for failing := 1; failing <= 4; failing++ {
 		r, fake := newRuleset(t, vip, served)

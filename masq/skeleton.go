@@ -22,12 +22,14 @@ type Pods struct {
 	CIDRs           []netip.Prefix
 	Bridge          string // interface name
 	InterfacePrefix string
+	Unknown         bool // somebody will say later; an earlier daemon may have known
 }
 
 // Chain is a chain and Fairlead's rules in it, in order.
 type Chain struct {
 	Table, Name string
 	BuiltIn     bool
+	Tentative   bool // where there are rules of Fairlead's, they know better
 	Rules       []Rule
 }
 
@@ -51,12 +53,12 @@ func Skeleton(f Family, o Options, randomFully bool) []Chain {
 	mark := fmt.Sprintf("%#x", 1<<o.MasqueradeBit)
 	return []Chain{
 		{Table: "mangle", Name: "FAIRLEAD-FIREWALL", Rules: firewall(f)},
-		{Table: "mangle", Name: "FAIRLEAD-OUTSIDE", Rules: outside(f, o)},
+		{Table: "mangle", Name: "FAIRLEAD-OUTSIDE", Tentative: o.Pods.Unknown, Rules: outside(f, o)},
 		{Table: "nat", Name: "KUBE-MARK-MASQ", Rules: []Rule{
 			{"masquerade on the way out, mark " + mark, []string{"-j", "MARK", "--or-mark", mark}},
 		}},
-		{Table: "nat", Name: "FAIRLEAD-SERVICES", Rules: services(f, o)},
-		{Table: "nat", Name: "FAIRLEAD-OUTPUT", Rules: output(f, o)},
+		{Table: "nat", Name: "FAIRLEAD-SERVICES", Tentative: o.Pods.Unknown, Rules: services(f, o)},
+		{Table: "nat", Name: "FAIRLEAD-OUTPUT", Tentative: o.Pods.Unknown, Rules: output(f, o)},
 		{Table: "nat", Name: "KUBE-POSTROUTING", Rules: postrouting(f, mark, randomFully)},
 		{Table: "filter", Name: "FAIRLEAD-INPUT", Rules: []Rule{guard(f)}},
 		{Table: "filter", Name: "FAIRLEAD-FORWARD", Rules: []Rule{

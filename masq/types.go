@@ -169,8 +169,9 @@ type Kernel interface {
 	// its mark, and deleting what is not are successes; a set that does not exist is fs.ErrNotExist. The result is
 	// nil, or has one entry for each operation.
 	Apply(ops []Op) []error
-	// EnsureRules makes Fairlead's rules in each of the chains exactly these, and leaves every
-	// other rule alone. It returns the number of rules that it had to write.
+	// EnsureRules makes Fairlead's rules in each of the chains exactly these, unless the chain is
+	// tentative and has any, and leaves every other rule alone. It returns the number of rules that it
+	// had to write.
 	EnsureRules(family Family, chains []Chain) (written int, err error)
 	// Remove deletes Fairlead's rules from the chains, then its own chains, then its sets.
 	Remove(chains map[Family][]Chain) error

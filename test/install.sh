@@ -12,6 +12,7 @@ want ipvsadm ipvsadm
 want ipset ipset
 want ip iproute2
 want conntrack conntrack
+want nft nftables # kube-proxy's, in make conformance
 want ping iputils-ping
 want modprobe kmod
 want setpriv util-linux

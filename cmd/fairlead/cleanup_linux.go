@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/fairlead-lb/fairlead/dummyif"
@@ -30,7 +31,7 @@ func cleanup(cfg Config, out io.Writer) error {
 		return fmt.Errorf("read what Fairlead created: %w", err)
 	}
 	errs := []error{
-		cleanupDevice(cfg, entries, out),
+		cleanupDevices(cfg, entries, out),
 		cleanupServers(cfg, entries, out),
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -43,9 +44,35 @@ func cleanup(cfg Config, out io.Writer) error {
 	return nil
 }
 
-// cleanupDevice unbinds the VIPs, and deletes the device if Fairlead made it and nothing is left.
-func cleanupDevice(cfg Config, entries map[masq.Entry]uint32, out io.Writer) error {
-	kernel, err := dummyif.Open(cfg.DummyInterface.Name)
+// cleanupDevices unbinds the VIPs from the configured device and from every one that Fairlead created,
+// under whatever name it did. Where VIPs are bound to none of these the configuration names the wrong
+// device: without the sets nobody would know them as Fairlead's any more.
+func cleanupDevices(cfg Config, entries map[masq.Entry]uint32, out io.Writer) error {
+	isVIP := func(addr netip.Addr) bool {
+		_, ours := entries[masq.Entry{Set: masq.VIPs, Addr: addr}]
+		return ours
+	}
+	holders, err := dummyif.Holders(isVIP)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	found := false
+	for _, h := range holders {
+		if h.Ours || h.Name == cfg.DummyInterface.Name {
+			found = true
+			errs = append(errs, cleanupDevice(h.Name, isVIP, out))
+		}
+	}
+	if !found && len(holders) > 0 {
+		return fmt.Errorf("VIPs are bound to %s, not to %s: is dummyInterface.name right?", holders[0].Name, cfg.DummyInterface.Name)
+	}
+	return errors.Join(errs...)
+}
+
+// cleanupDevice unbinds the VIPs from a device, and deletes it if Fairlead made it and nothing is left.
+func cleanupDevice(name string, isVIP func(netip.Addr) bool, out io.Writer) error {
+	kernel, err := dummyif.Open(name)
 	if err != nil {
 		return err
 	}
@@ -55,20 +82,20 @@ func cleanupDevice(cfg Config, entries map[masq.Entry]uint32, out io.Writer) err
 	}
 	bindings, err := kernel.Bindings()
 	if err != nil {
-		return fmt.Errorf("read what is bound to %s: %w", cfg.DummyInterface.Name, err)
+		return fmt.Errorf("read what is bound to %s: %w", name, err)
 	}
 	var ops []dummyif.Op
 	for b := range bindings {
-		if _, ours := entries[masq.Entry{Set: masq.VIPs, Addr: b.Addr}]; ours {
+		if isVIP(b.Addr) {
 			ops = append(ops, dummyif.Op{Verb: dummyif.Unbind, Binding: b})
 		}
 	}
 	for _, err := range kernel.Apply(ops) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("unbind from %s: %w", cfg.DummyInterface.Name, err)
+			return fmt.Errorf("unbind from %s: %w", name, err)
 		}
 	}
-	fmt.Fprintf(out, "%d VIPs unbound from %s\n", len(ops), cfg.DummyInterface.Name)
+	fmt.Fprintf(out, "%d VIPs unbound from %s\n", len(ops), name)
 	return kernel.Remove()
 }
 
@@ -88,11 +115,6 @@ func cleanupServers(cfg Config, entries map[masq.Entry]uint32, out io.Writer) er
 	owned := func(k ipvs.Key) bool {
 		if k.Mark != 0 {
 			return marks.Contains(k.Mark) || slices.Contains(used, k.Mark)
-		}
-		for _, cidr := range cfg.IPVS.ExcludeCIDRs {
-			if cidr.Contains(k.Addr.Addr()) {
-				return false
-			}
 		}
 		_, ok := entries[masq.Entry{Set: masq.Served, Addr: k.Addr.Addr(), Port: k.Addr.Port(), Protocol: uint8(k.Protocol)}]
 		return ok

@@ -137,7 +137,9 @@ c.yaml:4: ipvs.excludeCIDRs[0]: "::ffff:10.0.0.0/104" is not a CIDR (such as 10.
 c.yaml:1: hostnameOverride: "node_1" is not a node name (a DNS-1123 subdomain: letters, digits, - and ., at most 253), or empty
 c.yaml:2: dummyInterface.name: "a/b" is not a device name (1 to 15 ASCII characters, no space / : %)
 c.yaml:3: detectLocal.bridgeInterface: "sixteen-letters-" is not a device name (1 to 15 ASCII characters, no space / : %), or empty
-c.yaml:3: detectLocal.interfaceNamePrefix: "all" is not a device name (1 to 15 ASCII characters, no space / : %), or empty`},
+c.yaml:3: detectLocal.interfaceNamePrefix: "all" is not the beginning of device names (1 to 14 ASCII characters, no space / : %), or empty`},
+		{name: "a prefix without room for a +", file: "detectLocal: {bridgeInterface: fifteen-letters, interfaceNamePrefix: fifteen-letters}\n", want: `
+c.yaml:1: detectLocal.interfaceNamePrefix: "fifteen-letters" is not the beginning of device names (1 to 14 ASCII characters, no space / : %), or empty`},
 		{name: "very long", file: "ipvs: {estimation: " + long + "}\n",
 			want: `c.yaml:1: ipvs.estimation: "` + long[:80] + `"... is not on, off or auto`},
 		{name: "environment", file: "ipvs: {scheduler: rrr}\n",

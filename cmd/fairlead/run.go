@@ -15,6 +15,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/controller/source"
+	"github.com/fairlead-lb/fairlead/dummyif"
 	"github.com/fairlead-lb/fairlead/internal/hostaddr"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
@@ -157,10 +158,11 @@ func controllerOptions(cfg Config, nodeName string) (controller.Options, error) 
 	}, nil
 }
 
-// host is this machine. The device that holds the VIPs does not count.
+// host is this machine. Devices that hold VIPs do not count: the one in use, one that Fairlead made
+// when it was configured to use another name, and kube-proxy's.
 func host(except string) controller.Host {
 	return controller.Host{
-		Addresses: func() ([]netip.Addr, error) { return hostaddr.List(except) },
+		Addresses: func() ([]netip.Addr, error) { return hostaddr.List(except, dummyif.Alias, "kube-ipvs0") },
 		Watch: func(ctx context.Context, changed func()) error {
 			return hostaddr.Watch(ctx, except, changed)
 		},

@@ -53,14 +53,19 @@ func nodeName() kind {
 // dev_valid_name, which refuses / : and spaces. Refused besides: %, which the
 // kernel would expand, and "all" and "default", which collide with the
 // directories of that name in net.ipv4.conf.
-func interfaceName() kind {
-	want := "a device name (1 to 15 ASCII characters, no space / : %)"
+func interfaceName() kind { return deviceWord("a device name", 15) }
+
+// interfacePrefix is how names of devices begin. iptables wants a + behind it, in the same 15 bytes.
+func interfacePrefix() kind { return deviceWord("the beginning of device names", 14) }
+
+func deviceWord(what string, longest int) kind {
+	want := fmt.Sprintf("%s (1 to %d ASCII characters, no space / : %%)", what, longest)
 	return scalar(want, tagString, func(s string) (string, bool) {
 		odd := strings.ContainsFunc(s, func(r rune) bool {
 			return r > unicode.MaxASCII || !unicode.IsGraphic(r) || strings.ContainsRune(" /:%", r)
 		})
 		reserved := slices.Contains([]string{".", "..", "all", "default"}, s)
-		return s, len(s) >= 1 && len(s) <= 15 && !odd && !reserved
+		return s, len(s) >= 1 && len(s) <= longest && !odd && !reserved
 	})
 }
 

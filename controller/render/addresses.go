@@ -11,22 +11,26 @@ import (
 // clusterIPs returns the Service's usable cluster IPs and notes in which families it has any: in
 // another one it has no other address either.
 func (w *work) clusterIPs() (vips []netip.Addr) {
-	texts := w.svc.Spec.ClusterIPs
-	if len(texts) == 0 {
-		texts = []string{w.svc.Spec.ClusterIP}
-	}
-	for _, text := range texts {
+	for _, text := range ClusterIPs(w.svc) {
 		vip, ok := w.address("cluster IP", text)
 		if !ok || slices.Contains(vips, vip) {
 			continue
 		}
 		w.ipv4, w.ipv6 = w.ipv4 || vip.Is4(), w.ipv6 || vip.Is6()
-		if w.excluded("cluster IP", vip) {
+		if w.excluded("cluster IP", vip) || w.owned(ClusterIP, "cluster IP", vip) {
 			continue
 		}
 		vips = append(vips, vip)
 	}
 	return vips
+}
+
+// ClusterIPs returns the cluster IPs of a Service as it has them.
+func ClusterIPs(svc *corev1.Service) []string {
+	if len(svc.Spec.ClusterIPs) == 0 {
+		return []string{svc.Spec.ClusterIP}
+	}
+	return svc.Spec.ClusterIPs
 }
 
 // ingressIPs returns the addresses that a load balancer hands on to this node as they are. One with
@@ -84,13 +88,20 @@ func (w *work) borrowed(kind Kind, what, text string) (vip netip.Addr, ok bool) 
 	if !slices.Contains(w.External, vip) {
 		w.External = append(w.External, vip)
 	}
-	if w.o.Refused != nil {
-		if whose := w.o.Refused(kind, vip); whose != "" {
-			w.problem(refused, "%s %s belongs to %s and is not taken away", what, vip, whose)
-			return vip, false
-		}
+	return vip, !w.owned(kind, what, vip)
+}
+
+// owned reports that an address is somebody's who must not lose it. Whoever bound it would cut its owner
+// off: packets to it would stay here, and the guard would refuse all that is not for the Service.
+func (w *work) owned(kind Kind, what string, vip netip.Addr) bool {
+	if w.o.Refused == nil {
+		return false
 	}
-	return vip, true
+	whose := w.o.Refused(kind, vip)
+	if whose != "" {
+		w.problem(refused, "%s %s belongs to %s and is not taken away", what, vip, whose)
+	}
+	return whose != ""
 }
 
 // address reads an address that could be a VIP.

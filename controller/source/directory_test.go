@@ -144,6 +144,29 @@ func TestABadFileThatGoesBackToItsGoodContentIsGoodAgain(t *testing.T) {
 	wantServices(t, d, "shop/web")
 }
 
+// TestAFileThatBecomesEmptyKeepsWhatItLastSaid: `kubectl get ... > a.yaml` truncates the file first.
+func TestAFileThatBecomesEmptyKeepsWhatItLastSaid(t *testing.T) {
+	for _, empty := range []string{"", "# soon\n", "---\n---\n", "\ufeff"} {
+		dir := t.TempDir()
+		write(t, dir, "a.yaml", service("a", "10.96.0.1"))
+		d, log := scanned(t, dir)
+		write(t, dir, "a.yaml", empty)
+		rescan(t, d)
+		wantServices(t, d, "default/a")
+		wantLog(t, log, "level=ERROR", filepath.Join(dir, "a.yaml"), "has become empty")
+		write(t, dir, "a.yaml", service("b", "10.96.0.1"))
+		rescan(t, d)
+		wantServices(t, d, "default/b")
+		wantLog(t, log, "good again")
+		write(t, dir, "a.yaml", "{apiVersion: v1, kind: List, items: []}")
+		rescan(t, d)
+		wantServices(t, d, "")
+		write(t, dir, "a.yaml", empty) // nothing is lost by that
+		rescan(t, d)
+		wantLog(t, log)
+	}
+}
+
 func TestASourceIsCompleteOnceEveryFileHasBeenGood(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.yaml", web)

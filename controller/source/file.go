@@ -2,6 +2,7 @@ package source
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,6 +35,9 @@ func (d *directory) read(name string) (changed bool) {
 	if err == nil {
 		documents, order, err = parse(data, f.documents)
 	}
+	if err == nil && len(order) == 0 && f.objects() > 0 {
+		err = errors.New("the file has become empty: delete it, or write a List without items, to withdraw what is in it")
+	}
 	if err != nil {
 		if problem := err.Error(); problem != f.problem {
 			f.problem = problem
@@ -51,6 +55,15 @@ func (d *directory) read(name string) (changed bool) {
 	}
 	*f = file{sum: sum, documents: documents, order: order, good: true}
 	return true
+}
+
+// objects is the number of objects that the file last had. A file that loses them all at once is most
+// likely being written: a redirection in a shell truncates the file long before its text comes.
+func (f *file) objects() (n int) {
+	for _, d := range f.documents {
+		n += len(d.objects)
+	}
+	return n
 }
 
 // readRegular reads a file, but nothing that could block.

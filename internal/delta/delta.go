@@ -16,6 +16,7 @@ type Table[K, V comparable] struct {
 type row[V comparable] struct {
 	desired, actual       V
 	hasDesired, hasActual bool
+	removed               bool // was desired and is no longer
 }
 
 func (r row[V]) settled() bool {
@@ -25,7 +26,7 @@ func (r row[V]) settled() bool {
 // Set makes v the desired value of k.
 func (t *Table[K, V]) Set(k K, v V) {
 	r := t.rows[k]
-	r.desired, r.hasDesired = v, true
+	r.desired, r.hasDesired, r.removed = v, true, false
 	t.store(k, r)
 }
 
@@ -33,6 +34,7 @@ func (t *Table[K, V]) Set(k K, v V) {
 func (t *Table[K, V]) Unset(k K) {
 	r := t.rows[k]
 	var zero V
+	r.removed = r.removed || r.hasDesired
 	r.desired, r.hasDesired = zero, false
 	t.store(k, r)
 }
@@ -93,6 +95,10 @@ func (t *Table[K, V]) Desired(k K) (V, bool) { r := t.rows[k]; return r.desired,
 
 // Actual returns the actual value of k.
 func (t *Table[K, V]) Actual(k K) (V, bool) { r := t.rows[k]; return r.actual, r.hasActual }
+
+// Removed reports whether k is there, and was desired until it was Unset: it is not merely something
+// that nobody has asked for yet.
+func (t *Table[K, V]) Removed(k K) bool { return t.rows[k].removed }
 
 // Pending is the number of keys whose desired and actual values differ.
 func (t *Table[K, V]) Pending() int { return len(t.pending) }

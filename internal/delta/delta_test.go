@@ -29,6 +29,31 @@ func TestPendingIsTheDifference(t *testing.T) {
 	}
 }
 
+func TestRemovedIsWhatWasDesiredOnce(t *testing.T) {
+	var tab Table[string, int]
+	tab.SetActual("found", 1)
+	tab.SetActual("had", 1)
+	tab.Set("had", 2)
+	tab.Set("returned", 1)
+	tab.SetActual("returned", 1)
+	for _, k := range []string{"found", "had", "returned", "never"} {
+		tab.Unset(k)
+		tab.Unset(k)
+	}
+	tab.Set("returned", 1)
+	tab.ReplaceActual(map[string]int{"found": 2, "had": 2, "returned": 2})
+	for k, want := range map[string]bool{"found": false, "had": true, "returned": false, "never": false} {
+		if got := tab.Removed(k); got != want {
+			t.Errorf("%s: %v", k, got)
+		}
+	}
+	tab.UnsetActual("had")
+	tab.SetActual("had", 1)
+	if tab.Removed("had") {
+		t.Error("what went and is there again was not removed, but put there by somebody")
+	}
+}
+
 // TestAgainstModel compares the table, after random steps, with the difference computed from two
 // plain maps.
 func TestAgainstModel(t *testing.T) {

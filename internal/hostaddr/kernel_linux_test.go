@@ -69,15 +69,20 @@ func TestTheAddressesOfDevicesThatAreUpAreListed(t *testing.T) {
 		addr add fe80::1/64 dev eth0 nodad
 		addr add 169.254.0.1/16 dev eth0
 		addr add fd00::2/64 dev eth0 nodad preferred_lft 0
+		addr add fd00::3/64 dev eth0 nodad valid_lft 3600 preferred_lft 0
 		addr add 10.9.0.1/32 dev lo
 		addr add fd00::9/128 dev lo nodad
 		addr add 10.96.0.1/32 dev kube-ipvs0
 		addr add fd00:10:96::1/128 dev kube-ipvs0 nodad`)
-	wantList(t, "10.0.0.1", "fd00::1", "10.1.0.1", "10.1.0.2", "2001:db8:1::1")
+	wantList(t, "10.0.0.1", "fd00::1", "10.1.0.1", "10.1.0.2", "2001:db8:1::1", "fd00::2")
 	ip(t, "link set eth0 down")
 	wantList(t, "10.1.0.1", "10.1.0.2", "2001:db8:1::1")
 	if addrs, err := List("eth1"); err != nil || len(addrs) != 2 || addrs[0] != netip.MustParseAddr("10.96.0.1") {
 		t.Errorf("without eth1: %v, %v", addrs, err)
+	}
+	ip(t, "link set eth1 alias fairlead")
+	if addrs, err := List(vips, "fairlead"); err != nil || len(addrs) != 0 {
+		t.Errorf("without the alias of eth1: %v, %v", addrs, err)
 	}
 }
 

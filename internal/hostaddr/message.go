@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
@@ -15,16 +16,18 @@ const (
 	newLink, deleteLink, getLink = 16, 17, 18
 	newAddr, deleteAddr, getAddr = 20, 21, 22
 
-	attrName    = 3 // IFLA_IFNAME
-	attrAddress = 1 // IFA_ADDRESS: of a point-to-point device, the other end's
-	attrLocal   = 2 // IFA_LOCAL
-	attrFlags   = 8 // IFA_FLAGS
+	attrName    = 3  // IFLA_IFNAME
+	attrAlias   = 20 // IFLA_IFALIAS
+	attrAddress = 1  // IFA_ADDRESS: of a point-to-point device, the other end's
+	attrLocal   = 2  // IFA_LOCAL
+	attrFlags   = 8  // IFA_FLAGS
 
 	deviceUp       = 0x1 // IFF_UP
 	deviceLoopback = 0x8
 
 	addrDADFailed  = 0x08 // IFA_F_DADFAILED
 	addrDeprecated = 0x20
+	addrPermanent  = 0x80 // valid for ever
 
 	messageHeaderLen = 16 // struct nlmsghdr
 	linkHeaderLen    = 16 // struct ifinfomsg
@@ -35,8 +38,14 @@ const (
 type device struct {
 	index    uint32
 	name     string
+	alias    string // "" where it has none
 	loopback bool
 	up       bool
+}
+
+// among reports whether the device has one of these names or aliases.
+func (d device) among(names []string) bool {
+	return slices.Contains(names, d.name) || d.alias != "" && slices.Contains(names, d.alias)
 }
 
 func decodeDevice(payload []byte) (d device, ok bool) {
@@ -44,10 +53,13 @@ func decodeDevice(payload []byte) (d device, ok bool) {
 		return device{}, false
 	}
 	flags := binary.NativeEndian.Uint32(payload[8:])
-	name := nlbatch.Attribute(payload[linkHeaderLen:], attrName)
+	text := func(attr uint16) string {
+		return strings.TrimRight(string(nlbatch.Attribute(payload[linkHeaderLen:], attr)), "\x00")
+	}
 	return device{
 		index:    index(payload),
-		name:     strings.TrimRight(string(name), "\x00"),
+		name:     text(attrName),
+		alias:    text(attrAlias),
 		loopback: flags&deviceLoopback != 0,
 		up:       flags&deviceUp != 0,
 	}, true
@@ -56,11 +68,11 @@ func decodeDevice(payload []byte) (d device, ok bool) {
 // index is the device's number, which messages about links and about addresses have in one place.
 func index(payload []byte) uint32 { return binary.NativeEndian.Uint32(payload[4:]) }
 
-// decodeAddr reads an address of the host. It reports false for what does not count, whatever the
-// device.
-func decodeAddr(payload []byte) (addr netip.Addr, ok bool) {
+// decodeAddr reads an address of the host, and whether it is deprecated. It reports ok false for what
+// does not count, whatever the device.
+func decodeAddr(payload []byte) (addr netip.Addr, deprecated, ok bool) {
 	if len(payload) < addrHeaderLen {
-		return netip.Addr{}, false
+		return netip.Addr{}, false, false
 	}
 	flags := uint32(payload[2])
 	var local, address []byte
@@ -79,7 +91,9 @@ func decodeAddr(payload []byte) (addr netip.Addr, ok bool) {
 	}
 	addr, ok = netip.AddrFromSlice(local)
 	addr = addr.Unmap()
-	return addr, ok && addr.IsGlobalUnicast() && flags&(addrDADFailed|addrDeprecated) == 0
+	deprecated = flags&addrDeprecated != 0
+	expires := deprecated && flags&addrPermanent == 0
+	return addr, deprecated, ok && addr.IsGlobalUnicast() && flags&addrDADFailed == 0 && !expires
 }
 
 // messages yields the type and the payload of each netlink message in a datagram.

@@ -9,8 +9,8 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
-// link encodes an event of a device.
-func link(typ uint16, index, flags uint32, name string) []byte {
+// link encodes an event of a device, which may have an alias.
+func link(typ uint16, index, flags uint32, name string, alias ...string) []byte {
 	header := make([]byte, linkHeaderLen)
 	binary.NativeEndian.PutUint32(header[4:], index)
 	binary.NativeEndian.PutUint32(header[8:], flags)
@@ -18,6 +18,9 @@ func link(typ uint16, index, flags uint32, name string) []byte {
 	b.Begin(typ, 0, header...)
 	b.U32(13, 1000) // IFLA_TXQLEN
 	b.String(attrName, name)
+	for _, text := range alias {
+		b.String(attrAlias, text)
+	}
 	return sealed(&b)
 }
 
@@ -47,7 +50,7 @@ func sealed(b *nlbatch.Batch) []byte {
 }
 
 func TestWhichAddressesCount(t *testing.T) {
-	const permanent, tentative, temporary, manageTemp = 0x80, 0x40, 0x01, 0x100
+	const permanent, tentative, temporary, manageTemp = addrPermanent, 0x40, 0x01, 0x100
 	for _, c := range []struct {
 		addr, other string
 		flags       uint32
@@ -60,7 +63,9 @@ func TestWhichAddressesCount(t *testing.T) {
 		{"2001:db8::7", "", tentative, true},
 		{"2001:db8::7", "", temporary | manageTemp, true},
 		{"2001:db8::7", "", tentative | addrDADFailed, false},
-		{"2001:db8::7", "", permanent | addrDeprecated, false},
+		{"2001:db8::7", "", permanent | addrDeprecated, true},
+		{"2001:db8::7", "", permanent | addrDeprecated | addrDADFailed, false},
+		{"2001:db8::7", "", addrDeprecated, false},
 		{"192.168.1.7", "", addrDeprecated, false},
 		{"127.0.0.1", "", permanent, false},
 		{"::1", "", permanent, false},
@@ -69,8 +74,8 @@ func TestWhichAddressesCount(t *testing.T) {
 		{"ff02::1", "", 0, false},
 	} {
 		for typ, payload := range messages(address(newAddr, 3, c.flags, c.addr, c.other)) {
-			addr, counts := decodeAddr(payload)
-			if typ != newAddr || counts != c.counts || addr.String() != c.addr || index(payload) != 3 {
+			addr, deprecated, counts := decodeAddr(payload)
+			if typ != newAddr || counts != c.counts || deprecated != (c.flags&addrDeprecated != 0) || addr.String() != c.addr || index(payload) != 3 {
 				t.Errorf("%+v: %s, counts %v", c, addr, counts)
 			}
 		}
@@ -79,7 +84,7 @@ func TestWhichAddressesCount(t *testing.T) {
 
 func TestDevicesAreReadAsTheKernelTellsThem(t *testing.T) {
 	for _, want := range []device{
-		{1, "lo", true, true}, {2, "eth0", false, true}, {70000, "a-device-of-15-c", false, false},
+		{1, "lo", "", true, true}, {2, "eth0", "", false, true}, {70000, "a-device-of-15-c", "", false, false},
 	} {
 		var flags uint32 = 0x1000
 		if want.up {
@@ -93,6 +98,21 @@ func TestDevicesAreReadAsTheKernelTellsThem(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 		}
+	}
+}
+
+func TestDevicesAreLeftOutByNameOrAlias(t *testing.T) {
+	for _, payload := range messages(link(newLink, 5, deviceUp, "old-name", "fairlead")) {
+		d, ok := decodeDevice(payload)
+		if want := (device{5, "old-name", "fairlead", false, true}); !ok || d != want {
+			t.Fatalf("got %+v, want %+v", d, want)
+		}
+		if !d.among([]string{"fairlead"}) || !d.among([]string{"a", "old-name"}) || d.among([]string{"", "old"}) {
+			t.Error("found by the wrong words")
+		}
+	}
+	if (device{name: "eth0"}).among([]string{""}) {
+		t.Error("no alias is not an alias")
 	}
 }
 

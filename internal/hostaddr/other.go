@@ -7,18 +7,19 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 )
 
-// List returns the host's addresses, without those of the device except, in the order of the
+// List returns the host's addresses, without those of devices of these names, in the order of the
 // devices. Unlike on Linux, deprecated ones count.
-func List(except string) ([]netip.Addr, error) {
+func List(except ...string) ([]netip.Addr, error) {
 	devices, err := net.Interfaces()
 	if err != nil {
 		return nil, fmt.Errorf("list the host's devices: %w", err)
 	}
 	var found []netip.Addr
 	for _, device := range devices {
-		if device.Name == except || device.Flags&net.FlagLoopback != 0 || device.Flags&net.FlagUp == 0 {
+		if slices.Contains(except, device.Name) || device.Flags&net.FlagLoopback != 0 || device.Flags&net.FlagUp == 0 {
 			continue
 		}
 		addrs, err := device.Addrs()

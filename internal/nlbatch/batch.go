@@ -7,7 +7,14 @@
 // by then succeeded: 0.05 to 0.1 ms a request.
 package nlbatch
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// ErrUnknown says that a request may have been carried out, or not: the connection failed before the
+// answer came.
+var ErrUnknown = errors.New("it is not known whether this was carried out")
 
 // Netlink header flags (include/uapi/linux/netlink.h). They are repeated here so that requests can
 // be encoded, and the encoding tested, on any operating system.

@@ -70,7 +70,7 @@ func (c *Conn) Sent() uint64 { return c.sent }
 
 // Do sends every request of the batch. The result is nil when all succeeded; otherwise it has one
 // entry for each request, nil where that one succeeded. The entries are syscall.Errno values, or
-// the transport's error for requests whose fate is unknown.
+// ErrUnknown with the transport's error for requests whose fate is not known.
 func (c *Conn) Do(b *Batch) []error {
 	var errs []error
 	fail := func(i int, err error) {
@@ -82,7 +82,8 @@ func (c *Conn) Do(b *Batch) []error {
 	for i := 0; i < b.Len(); {
 		j := b.chunk(i, maxBytes, maxRequests)
 		if err := c.exchange(b, i, j, fail); err != nil {
-			for n := i; n < b.Len(); n++ {
+			err = fmt.Errorf("%w: %w", ErrUnknown, err)
+			for n := i; n < b.Len(); n++ { // those behind j were not even sent, but that makes little difference
 				fail(n, err)
 			}
 			return errs

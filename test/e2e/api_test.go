@@ -80,9 +80,12 @@ func (a *api) relay(n *lab.Namespace) {
 }
 
 // node registers a Node object for a namespace that plays it.
-func (a *api) node(n *lab.Node, name string) {
+func (a *api) node(n *lab.Node, name string, edits ...func(*corev1.Node)) {
 	a.t.Helper()
 	object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	for _, edit := range edits {
+		edit(object)
+	}
 	object, err := a.client.CoreV1().Nodes().Create(a.ctx, object, metav1.CreateOptions{})
 	must(a.t, err)
 	for _, addr := range n.Addrs() {

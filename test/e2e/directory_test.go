@@ -94,7 +94,7 @@ func TestThousandServices(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	i.write("many.yaml", "")
+	i.write("many.yaml", "{apiVersion: v1, kind: List, items: []}")
 	d.eventually("rid of them all", func() error {
 		sets, err := i.node.Run(t.Context(), "ipset", "save")
 		must(t, err)

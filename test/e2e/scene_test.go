@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/fairlead-lb/fairlead/internal/kerneltest"
 	"github.com/fairlead-lb/fairlead/test/lab"
 )
@@ -56,8 +58,19 @@ func newScene(t testing.TB) *scene {
 	s.caller = s.pod(s.node, "caller", "172.17.0.9", "fd00:17::9")
 	s.remote = s.pod(s.far, "remote", "172.17.1.7", "fd00:17:1::7")
 	s.api.relay(s.node.Namespace)
-	s.api.node(s.node, "node1")
+	s.api.node(s.node, "node1", inZone("zone-1", s.node))
 	return s
+}
+
+// inZone completes a Node object as the kubelet and the cloud's controller do.
+func inZone(zone string, n *lab.Node) func(*corev1.Node) {
+	return func(object *corev1.Node) {
+		object.Labels = map[string]string{corev1.LabelTopologyZone: zone}
+		for _, cidr := range n.PodCIDRs {
+			object.Spec.PodCIDRs = append(object.Spec.PodCIDRs, cidr.String())
+		}
+		object.Spec.PodCIDR = object.Spec.PodCIDRs[0]
+	}
 }
 
 // pod adds a pod that says its name on TCP 8080 and UDP 5353.

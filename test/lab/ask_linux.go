@@ -34,7 +34,7 @@ func parseAnswer(line string) (Answer, error) {
 	return a, errors.Join(errClient, errLocal)
 }
 
-// Ask sends one request over a new connection ("tcp") or from a new socket ("udp"). It never tries again: a test that
+// Ask sends one request over a new connection ("tcp", "sctp") or from a new socket ("udp"). It never tries again: a test that
 // counts must count every attempt.
 func Ask(ctx context.Context, n *Namespace, network, addr string) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
@@ -46,7 +46,8 @@ func Ask(ctx context.Context, n *Namespace, network, addr string) (Answer, error
 	defer conn.Close()
 	limit(ctx, conn)
 	if network == "udp" {
-		if _, err := conn.Write([]byte("who\n")); err != nil {
+		// The filter's verdict on the way out is told to a local sender, but not which: a rejection follows by ICMP.
+		if _, err := conn.Write([]byte("who\n")); err != nil && !errors.Is(err, syscall.EPERM) {
 			return Answer{}, fmt.Errorf("ask from %s: %w", n.Name, err)
 		}
 	}
@@ -126,6 +127,16 @@ func (h *Held) Ping() error {
 
 // Close ends the connection. It is safe to call twice.
 func (h *Held) Close() error { return ignoreClosed(h.conn.Close()) }
+
+// Reset ends the connection by a reset: no state of it lingers for minutes on the way.
+func (h *Held) Reset() error {
+	if tcp, ok := h.conn.(*net.TCPConn); ok {
+		if err := tcp.SetLinger(0); err != nil {
+			return fmt.Errorf("reset: %w", err)
+		}
+	}
+	return h.Close()
+}
 
 // limit gives a connection the context's deadline.
 func limit(ctx context.Context, conn net.Conn) {

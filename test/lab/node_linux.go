@@ -63,6 +63,15 @@ func (n *Node) Addr(to netip.Addr) netip.Addr {
 // Addrs are the node's addresses, IPv4 first.
 func (n *Node) Addrs() []netip.Addr { return []netip.Addr{n.Addr4, n.Addr6} }
 
+// AddAddr gives the node's eth0 one more address. Nobody has a route to it, unless it is in the fabric's network.
+func (n *Node) AddAddr(prefix string) error {
+	p, err := netip.ParsePrefix(prefix)
+	if err != nil {
+		return fmt.Errorf("node %s: %w", n.Name, err)
+	}
+	return n.addAddress(n.eth0, p)
+}
+
 // AddRoute sends a prefix to another node.
 func (n *Node) AddRoute(prefix string, via *Node) error { return n.routeVia(n.eth0, prefix, via) }
 

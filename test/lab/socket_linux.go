@@ -7,10 +7,12 @@ import (
 	"net/netip"
 )
 
-// DialContext connects from inside the namespace; networks are "tcp" and "udp". Only literal addresses are allowed: a name
-// would be looked up by other goroutines, outside. With a literal, package net makes the socket on the calling thread.
+// DialContext connects from inside the namespace; networks are "tcp", "udp" and "sctp". Only literal addresses are
+// allowed: a name would be looked up by other goroutines, outside. With a literal, package net makes the socket on the
+// calling thread.
 func (n *Namespace) DialContext(ctx context.Context, network, addr string) (conn net.Conn, err error) {
-	if _, err := netip.ParseAddrPort(addr); err != nil {
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil {
 		return nil, fmt.Errorf("dial from %s: %w", n.Name, err)
 	}
 	dialer := net.Dialer{FallbackDelay: -1}
@@ -19,7 +21,11 @@ func (n *Namespace) DialContext(ctx context.Context, network, addr string) (conn
 		dialer.LocalAddr = &net.UDPAddr{Port: n.freshPort()}
 	}
 	err = n.Do(func() error {
-		conn, err = dialer.DialContext(ctx, network, addr)
+		if network == "sctp" {
+			conn, err = dialSCTP(ctx, to)
+		} else {
+			conn, err = dialer.DialContext(ctx, network, addr)
+		}
 		return err
 	})
 	if err != nil {

@@ -1,0 +1,181 @@
+package controller
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/masq"
+)
+
+// slowRules is an iptables that fails, and takes its time for it.
+type slowRules struct {
+	masq.Kernel
+	takes time.Duration
+	fails bool
+	tries int
+}
+
+func (s *slowRules) EnsureRules(f masq.Family, chains []masq.Chain) (int, error) {
+	s.tries++
+	time.Sleep(s.takes)
+	if s.fails {
+		return 0, errors.New("the lock is taken")
+	}
+	return s.Kernel.EnsureRules(f, chains)
+}
+
+// withRules puts another iptables in front of the rig's kernel, and starts again.
+func (r *rig) withRules(s *slowRules) {
+	s.Kernel = r.masq
+	r.c = newTestController(r.world, Kernel{IPVS: r.ipvs, Dummyif: r.dummyif, Masq: s}, r.log, func() bool { return r.complete })
+	for name := range r.world.services {
+		r.c.dirty.add(name)
+	}
+	r.round()
+}
+
+// TestRulesThatFailCostAChangeNothing: they are tried again by themselves, and not at every change.
+func TestRulesThatFailCostAChangeNothing(t *testing.T) {
+	r := newRig(t)
+	r.set(service("web", "10.96.0.10"), endpoints("10.1.0.1"))
+	r.round()
+	rules := &slowRules{fails: true}
+	r.withRules(rules)
+	messages, tries := r.messages(), rules.tries
+	r.set(service("web", "10.96.0.10"), endpoints("10.1.0.1", "10.1.0.2"))
+	r.round()
+	if got := r.messages() - messages; got != 1 {
+		t.Errorf("one endpoint more cost %d messages, want 1", got)
+	}
+	if rules.tries != tries {
+		t.Error("the rules were tried again at once")
+	}
+	messages = r.messages()
+	r.later(time.Second)
+	if got := r.messages() - messages; got != 0 || rules.tries == tries {
+		t.Errorf("a second later the rules were tried %d times, at %d messages of others", rules.tries-tries, got)
+	}
+	rules.fails = false
+	r.later(time.Minute)
+	tries = rules.tries
+	r.later(time.Minute)
+	if r.c.rulesStale || rules.tries != tries {
+		t.Error("the rules are tried again though they are right")
+	}
+}
+
+// TestARetryIsCountedFromTheEndOfTheRound: an iptables that waits for the lock takes half a minute.
+func TestARetryIsCountedFromTheEndOfTheRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.now = time.Now()
+		r.withRules(&slowRules{fails: true, takes: 30 * time.Second})
+		for name, b := range map[string]backoff{"round": r.c.trigger.round, "rules": r.c.trigger.rules} {
+			if wait := b.at.Sub(time.Now()); wait != b.patience || wait <= 0 {
+				t.Errorf("%s: again in %s, want %s", name, wait, b.patience)
+			}
+		}
+	})
+}
+
+// TestAnAuditOfNothingIsDoneInOneStep counts how often the sets are read in an hour without Services.
+func TestAnAuditOfNothingIsDoneInOneStep(t *testing.T) {
+	r := newRig(t)
+	messages := r.messages()
+	for end := r.now.Add(10 * time.Hour); r.now.Before(end); {
+		r.later(r.c.trigger.wait(r.now, time.Time{}, false))
+	}
+	const each = 5 // sets ensured and read, virtual servers, the device ensured and read
+	if got := r.messages() - messages; got != 10*each {
+		t.Errorf("%d messages in ten sync periods, want %d", got, 10*each)
+	}
+}
+
+// drift is how many objects have been counted as found other than they were left.
+func (r *rig) drift() (n float64) {
+	for _, name := range []string{"masq", "ipvs", "dummyif"} {
+		n += testutil.ToFloat64(r.c.Metrics.drift.WithLabelValues(name))
+	}
+	return n
+}
+
+func TestDriftIsWhatOthersDid(t *testing.T) {
+	r := newRig(t)
+	r.set(service("web", "10.96.0.10"), endpoints("10.1.0.1"))
+	r.round()
+	rules := &slowRules{fails: true}
+	r.withRules(rules)
+	rules.fails = false
+	_ = r.masq.Remove(nil) // as if there never had been any
+	if _, err := r.masq.EnsureSets(); err != nil {
+		t.Fatal(err)
+	}
+	r.later(time.Minute)
+	if got := r.drift(); got != 0 {
+		t.Errorf("a first start counted %v of its own writes as drift", got)
+	}
+	r.later(2 * time.Hour)
+	before := r.drift()
+	r.ipvs.Apply([]ipvs.Op{{Verb: ipvs.DeleteServer, Key: r.key("10.96.0.10:80", ipvs.TCP)}})
+	r.later(2 * time.Hour)
+	if got := r.drift() - before; got != 1 {
+		t.Errorf("a virtual server that somebody deleted counted %v", got)
+	}
+}
+
+// unreadableReals is a kernel that does not tell the real servers of one virtual server.
+type unreadableReals struct {
+	*ipvs.Fake
+	of ipvs.Key
+}
+
+func (u *unreadableReals) RealServers(k ipvs.Key) (map[netip.AddrPort]ipvs.RealStatus, error) {
+	if k == u.of {
+		return nil, errors.New("cannot be read")
+	}
+	return u.Fake.RealServers(k)
+}
+
+// TestRealServersThatCannotBeReadAreTriedAgainAndTold: the rest is read meanwhile.
+func TestRealServersThatCannotBeReadAreTriedAgainAndTold(t *testing.T) {
+	r := newRig(t)
+	kernel := &unreadableReals{Fake: r.ipvs}
+	r.c = newTestController(r.world, Kernel{IPVS: kernel, Dummyif: r.dummyif, Masq: r.masq}, r.log, func() bool { return true })
+	for n := range 40 {
+		r.set(service("web"+vip(n), vip(n)), endpoints(endpoint(n)))
+	}
+	r.round()
+	held := r.kernel()
+	bad, good := r.key(vip(7)+":80", ipvs.TCP), r.key(vip(8)+":80", ipvs.TCP)
+	kernel.of = bad
+	for _, k := range []ipvs.Key{bad, good} {
+		for real := range r.c.ipvs.Reals(k) {
+			r.ipvs.Apply([]ipvs.Op{{Verb: ipvs.DeleteReal, Key: k, Real: real}})
+		}
+	}
+	for range 2*auditSteps - 4 { // the whole cycle of an audit, but not the beginning of the next one
+		r.later(time.Hour / auditSteps)
+	}
+	r.later(time.Second)
+	if r.c.readable {
+		t.Error("what could not be read counts as read")
+	}
+	if got := len(strings.Split(r.kernel(), "\n")); got != len(strings.Split(held, "\n"))-1 {
+		t.Errorf("the other one was not put right:\n%s", r.kernel())
+	}
+	kernel.of = ipvs.Key{}
+	for range 2 {
+		r.later(time.Hour / auditSteps)
+	}
+	r.mustHold(held)
+	if !r.c.readable {
+		t.Error("read, and still counted as unreadable")
+	}
+}

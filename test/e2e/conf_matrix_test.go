@@ -1,0 +1,102 @@
+//go:build linux
+
+package e2e
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// flows is the contract's table of who reaches what: C is the cluster's endpoints, L this node's, M masqueraded. The
+// columns are the policies: default, external Local, internal Local.
+var flows = []struct {
+	from string
+	to   frontend
+	want [3]string
+}{
+	{"pod", clusterIP, [3]string{"C", "C", "L"}},
+	{"pod", nodePort, [3]string{"C M", "C", "C M"}},
+	{"pod", balancer, [3]string{"C M", "C", "C M"}},
+	{"pod", externalIP, [3]string{"C M", "C", "C M"}},
+	{"node", clusterIP, [3]string{"C M", "C M", "L M"}},
+	{"node", nodePort, [3]string{"C M", "C M", "C M"}},
+	{"node", balancer, [3]string{"C M", "C M", "C M"}},
+	{"node", externalIP, [3]string{"C M", "C M", "C M"}},
+	{"external", clusterIP, [3]string{"C M", "C M", "L M"}},
+	{"external", nodePort, [3]string{"C M", "L", "C M"}},
+	{"external", balancer, [3]string{"C M", "L", "C M"}},
+	{"external", externalIP, [3]string{"C M", "L", "C M"}},
+}
+
+var policies = [3]string{"default", "external Local", "internal Local"}
+
+// matrixSetups are the contract's configurations and what differs in each. Without a detector nobody is known to be a pod:
+// traffic to ClusterIPs is taken for theirs, and under external Local they are served as outsiders are.
+var matrixSetups = []struct {
+	name      string
+	setup     setup
+	different map[string]string
+}{
+	{"ClusterCIDR", setup{}, nil},
+	{"no detector", setup{noDetector: true}, map[string]string{
+		"node -> ClusterIP, default": "C", "node -> ClusterIP, external Local": "C", "node -> ClusterIP, internal Local": "L",
+		"external -> ClusterIP, default": "C", "external -> ClusterIP, external Local": "C", "external -> ClusterIP, internal Local": "L",
+		"pod -> NodePort, external Local": "L", "pod -> LB VIP, external Local": "L", "pod -> externalIP, external Local": "L",
+	}},
+	{"masqueradeAll", setup{masqueradeAll: true}, map[string]string{
+		"pod -> ClusterIP, default": "C M", "pod -> ClusterIP, external Local": "C M", "pod -> ClusterIP, internal Local": "L M",
+	}},
+	{"InterfaceNamePrefix", setup{interfacePrefix: "veth"}, nil},
+}
+
+// TestConformanceMatrix sends every flow of the contract's section 4 in four configurations, by TCP and UDP over IPv4 and
+// IPv6, and looks at who answers and whose address the endpoints see.
+func TestConformanceMatrix(t *testing.T) {
+	s := newStage(t)
+	var services [3]*svc
+	for i, edits := range [3][]edit{nil, {externalLocal}, {internalLocal}} {
+		services[i] = s.serve(everyFrontend, edits...)
+		services[i].pods(s.a, s.remote)
+	}
+	for _, c := range matrixSetups {
+		s.row(c.name, func(sub *stage) {
+			if s.proxy != nil {
+				s.proxy.stop()
+			}
+			sub.proxy = c.setup.proxy(s.t, s.node, "node1", s.api.kubeconfig)
+			s.proxy = sub.proxy
+			sub.settle()
+			used := 0
+			for policy, name := range policies {
+				for _, f := range flows {
+					key := f.from + " -> " + string(f.to) + ", " + name
+					want := f.want[policy]
+					if other, ok := c.different[key]; ok {
+						want = other
+						used++
+					}
+					sub.row(key, func(s *stage) { s.flow(f.from, services[policy], f.to, want) })
+				}
+			}
+			if used != len(c.different) {
+				sub.t.Errorf("%d differences are of no row", len(c.different)-used)
+			}
+		})
+	}
+}
+
+// flow checks one cell. The node has no address but its own to be seen with, masqueraded or not: never the VIP.
+func (s *stage) flow(from string, v *svc, to frontend, want string) {
+	s.t.Helper()
+	place := map[string]place{"pod": s.pod(), "node": s.host(), "external": s.outside()}[from]
+	names := []string{"a", "remote"}
+	if strings.HasPrefix(want, "L") {
+		names = names[:1]
+	}
+	sees := place.addrs
+	if strings.HasSuffix(want, "M") {
+		sees = []netip.Addr{s.node.Addr4, s.node.Addr6}
+	}
+	s.reaches(place, v, to, sees, names...)
+}
