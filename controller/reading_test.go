@@ -78,7 +78,7 @@ func TestARetryIsCountedFromTheEndOfTheRound(t *testing.T) {
 		r.now = time.Now()
 		r.withRules(&slowRules{fails: true, takes: 30 * time.Second})
 		for name, b := range map[string]backoff{"round": r.c.trigger.round, "rules": r.c.trigger.rules} {
-			if wait := b.at.Sub(time.Now()); wait != b.patience || wait <= 0 {
+			if wait := time.Until(b.at); wait != b.patience || wait <= 0 {
 				t.Errorf("%s: again in %s, want %s", name, wait, b.patience)
 			}
 		}
