@@ -30,6 +30,8 @@ type claims struct {
 	hairpin counts
 	wanted  map[netip.Addr]map[types.NamespacedName]struct{} // addresses that could be somebody else's, and who wants them
 
+	starved map[types.NamespacedName]struct{} // Services without a mark that they need
+
 	noLocalInternal, noLocalExternal int // Services whose Local policy finds no endpoint here
 
 	turned map[ipvs.Key]struct{} // UDP virtual servers whose clients may have to be told: see staleFlows
@@ -65,8 +67,8 @@ func (c claimant) compare(o claimant) int {
 // held is what one Service claims at present.
 type held struct {
 	servers  []ipvs.Key
-	locals   []ipvs.Key // by mark
-	owners   []markOwner
+	locals   map[ipvs.Key]struct{} // by mark
+	owners   map[markOwner]struct{}
 	hairpin  []netip.Addr
 	external []netip.Addr
 
@@ -91,6 +93,7 @@ func newClaims(i *ipvs.Table, d *dummyif.Device, m *masq.Ruleset, numbers fwmark
 		vips:    make(counts),
 		hairpin: make(counts),
 		wanted:  make(map[netip.Addr]map[types.NamespacedName]struct{}),
+		starved: make(map[types.NamespacedName]struct{}),
 		turned:  make(map[ipvs.Key]struct{}),
 	}
 }
@@ -113,8 +116,7 @@ func (c *claims) replace(name types.NamespacedName, created time.Time, r render.
 	}
 	c.noLocalInternal += change(before.noLocalInternal, now.noLocalInternal)
 	c.noLocalExternal += change(before.noLocalExternal, now.noLocalExternal)
-	marks := c.replaceLocals(name, &now, r, &result)
-	c.dropLocals(before, now, &result)
+	marks := c.replaceLocals(name, before, &now, r, &result)
 	wanted := make(map[ipvs.Key]struct{}, len(r.Servers))
 	for _, server := range r.Servers {
 		wanted[server.Key] = struct{}{}
@@ -203,8 +205,8 @@ func (c *claims) bind(addr netip.Addr, claim *claim, bound bool) {
 	claim.bound = bound
 }
 
-// claim adds or keeps the Service among those that want the virtual server. It returns the other
-// Service, if any, that has just got it or lost it.
+// claim adds or keeps the Service among those that want the virtual server. It returns the others, if
+// another one has it now: the one that has got or lost it, and those that know by name who has it.
 func (c *claims) claim(key ipvs.Key, me claimant) (woken []types.NamespacedName) {
 	it := c.servers[key]
 	if it == nil {
@@ -212,39 +214,48 @@ func (c *claims) claim(key ipvs.Key, me claimant) (woken []types.NamespacedName)
 		return nil
 	}
 	winner := it.claimants[0].name
-	list := slices.DeleteFunc(it.claimants, func(o claimant) bool { return o.name == me.name })
-	list = append(list, me)
-	slices.SortFunc(list, claimant.compare)
-	it.claimants = list
-	switch list[0].name {
-	case winner:
+	it.without(me.name)
+	it.claimants = append(it.claimants, me)
+	slices.SortFunc(it.claimants, claimant.compare)
+	if it.claimants[0].name == winner {
 		return nil
-	case me.name:
-		return []types.NamespacedName{winner}
 	}
-	return []types.NamespacedName{list[0].name} // deleted and created again, the Service is younger now
+	return it.others(me.name) // one deleted and created again is younger now and may have lost
 }
 
-// release removes the Service from those that want the virtual server. It returns the Service that
-// gets it now.
+// release removes the Service from those that want the virtual server. It returns the others, if
+// another one has it now.
 func (c *claims) release(key ipvs.Key, name types.NamespacedName) (woken []types.NamespacedName) {
-	claim := c.servers[key]
-	winner := claim.claimants[0].name
-	claim.claimants = slices.DeleteFunc(claim.claimants, func(o claimant) bool { return o.name == name })
-	if len(claim.claimants) > 0 {
+	it := c.servers[key]
+	winner := it.claimants[0].name
+	it.without(name)
+	if len(it.claimants) > 0 {
 		if winner == name {
-			return []types.NamespacedName{claim.claimants[0].name}
+			return it.others(name)
 		}
 		return nil
 	}
 	delete(c.servers, key)
 	c.ipvs.Unset(key)
 	c.turn(key)
-	for _, e := range claim.entries {
+	for _, e := range it.entries {
 		c.masq.Unset(e.Entry)
 	}
-	c.bind(key.Addr.Addr(), claim, false)
+	c.bind(key.Addr.Addr(), it, false)
 	return nil
+}
+
+func (c *claim) without(name types.NamespacedName) {
+	c.claimants = slices.DeleteFunc(c.claimants, func(o claimant) bool { return o.name == name })
+}
+
+func (c *claim) others(name types.NamespacedName) (names []types.NamespacedName) {
+	for _, o := range c.claimants {
+		if o.name != name {
+			names = append(names, o.name)
+		}
+	}
+	return names
 }
 
 func (c *claims) replaceHairpin(before, now []netip.Addr) {

@@ -5,35 +5,63 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 )
+
+// costs are what changes cost, in renders and kernel messages. Each changes Services of its own, whose
+// number is n. A Service of withEverything has five frontends, three of them node ports, and one virtual
+// server by mark.
+var costs = []struct {
+	name     string
+	change   func(r *rig, n int)
+	renders  float64
+	messages int
+}{
+	{"nothing", func(*rig, int) {}, 0, 0},
+	{"a Service that did not change", func(r *rig, n int) { r.c.dirty.add(named(fmt.Sprint("web", n))) }, 1, 0},
+	{"one endpoint more", func(r *rig, n int) { r.plain(n, endpoints(endpoint(n), endpoint(n+1), endpoint(n+2))) }, 1, 1},
+	{"one endpoint fewer: its weight", func(r *rig, n int) { r.plain(n, endpoints(endpoint(n))) }, 1, 1},
+	{"one endpoint replaced", func(r *rig, n int) { r.plain(n, endpoints(endpoint(n), endpoint(n+2))) }, 1, 2},
+	{"affinity switched on", func(r *rig, n int) { r.plain(n, endpoints(endpoint(n), endpoint(n+1)), sticky) }, 1, 1},
+	{"a type change, ClusterIP to NodePort: of each of three addresses two entries, a server and two real servers",
+		func(r *rig, n int) { r.plain(n, endpoints(endpoint(n), endpoint(n+1)), nodePort(29999)) }, 1, 3 * (2 + 1 + 2)},
+	{"a new Service: two entries, a server, two real servers, an address",
+		func(r *rig, _ int) { r.set(service("new", "10.127.0.1"), endpoints(endpoint(0), endpoint(1))) }, 1, 6},
+	{"a new NodePort Service: the same, and of each of three addresses two entries, a server and two real servers",
+		func(r *rig, _ int) {
+			r.set(service("new-port", "10.127.0.2", nodePort(29998)), endpoints(endpoint(0), endpoint(1)))
+		}, 1, 6 + 3*(2+1+2)},
+	{"Local: one more endpoint here, at five frontends and the mark, and its hairpin entry",
+		func(r *rig, n int) { r.lb(n, here(endpoints(lbEndpoint(n), "10.1.0.3")), endpoints("10.1.0.2")) }, 1, 5 + 1 + 1},
+	{"Local: one more endpoint elsewhere, at five frontends",
+		func(r *rig, n int) { r.lb(n, here(endpoints(lbEndpoint(n))), endpoints("10.1.0.2", "10.1.0.3")) }, 1, 5},
+	{"Local: the last endpoint here goes, of which four entries, six weights and a hairpin entry tell",
+		func(r *rig, n int) { r.lb(n, endpoints("10.1.0.2")) }, 1, 4 + 6 + 1},
+	{"the first source range: that it is restricted, and to whom",
+		func(r *rig, n int) { r.lbWith(n, sources("198.51.100.0/24")) }, 1, 2},
+	{"three source ranges, one with the node in it: one entry more",
+		func(r *rig, n int) { r.lbWith(n, sources("198.51.100.0/24", "203.0.113.0/24", "192.0.2.0/24")) }, 1, 1 + 3 + 1},
+	{"the policy from Local to Cluster: four entries come and four go, and the weight behind the mark",
+		func(r *rig, n int) {
+			r.lbWith(n, func(svc *corev1.Service) { svc.Spec.ExternalTrafficPolicy = "" })
+		}, 1, 4 + 4 + 1},
+	{"an annotation: the scheduler of six virtual servers",
+		func(r *rig, n int) { r.lbWith(n, annotated("fairlead.io/scheduler", "wlc")) }, 1, 6},
+	{"a refused address is free: its Service alone, three entries, a server, two real servers, an address",
+		func(r *rig, _ int) { r.world.others = nil; r.c.factsChanged() }, 1, 7},
+}
 
 // TestCostOfAChange is belief 9 of the house: what a change costs does not depend on how many
 // Services there are. Reads count as messages.
 func TestCostOfAChange(t *testing.T) {
-	changes := []struct {
-		name     string
-		change   func(r *rig)
-		renders  float64
-		messages int
-	}{
-		{"nothing", func(*rig) {}, 0, 0},
-		{"a Service that did not change", func(r *rig) { r.c.dirty.add(r.first()) }, 1, 0},
-		{"one endpoint more", func(r *rig) { r.set(service("web0", vip(0)), endpoints(endpoint(0), endpoint(1), endpoint(2))) }, 1, 1},
-		{"one endpoint fewer: its weight", func(r *rig) { r.set(service("web0", vip(0)), endpoints(endpoint(0))) }, 1, 1},
-		{"one endpoint replaced", func(r *rig) { r.set(service("web0", vip(0)), endpoints(endpoint(0), endpoint(2))) }, 1, 2},
-		{"affinity switched on", func(r *rig) { r.set(service("web0", vip(0), sticky), endpoints(endpoint(0), endpoint(1))) }, 1, 1},
-		{"a new Service: two entries, a server, two real servers, an address",
-			func(r *rig) { r.set(service("new", "10.127.0.1"), endpoints(endpoint(0), endpoint(1))) }, 1, 6},
-	}
 	for _, services := range []int{10, 10_000} {
-		for _, c := range changes {
+		r := rigWith(t, services)
+		r.withEverything(max(services/10, 10))
+		for i, c := range costs {
 			t.Run(fmt.Sprintf("%d Services, %s", services, c.name), func(t *testing.T) {
-				r := rigWith(t, services)
-				c.change(r)
+				c.change(r, i%10)
 				renders, messages := testutil.ToFloat64(r.c.Metrics.renders), r.messages()
 				r.round()
 				if got := testutil.ToFloat64(r.c.Metrics.renders) - renders; got != c.renders {
@@ -59,8 +87,33 @@ func rigWith(t testing.TB, services int) *rig {
 	return r
 }
 
-func (r *rig) first() types.NamespacedName {
-	return types.NamespacedName{Namespace: "ns", Name: "web0"}
+// withEverything adds load balancers with externalTrafficPolicy Local on a node of three addresses, and a
+// Service that wants the address of another node.
+func (r *rig) withEverything(services int) {
+	r.hosts("192.0.2.1", "192.0.2.2", "192.0.2.3")
+	r.world.others = []*corev1.Node{nodeObject("node-2", "198.51.100.7")}
+	r.c.factsChanged()
+	for n := range services {
+		r.lbWith(n, func(*corev1.Service) {})
+	}
+	r.set(service("wants", "10.126.0.1", externalIPs("198.51.100.7")), endpoints("10.1.0.1", "10.1.0.2"))
+	r.round()
+}
+
+func lbEndpoint(n int) string { return endpoint(100_000 + n) }
+
+func (r *rig) lb(n int, slices ...*discoveryv1.EndpointSlice) {
+	r.set(service(fmt.Sprint("lb", n), vip(100_000+n), loadBalancer(lbIP(n)), nodePort(int32(30000+n)), externalLocal), slices...)
+}
+
+// lbWith edits the Service that lb makes, with an endpoint here and one elsewhere.
+func (r *rig) lbWith(n int, edit func(*corev1.Service)) {
+	r.lb(n, here(endpoints(lbEndpoint(n))), endpoints("10.1.0.2"))
+	edit(r.world.services[named(fmt.Sprint("lb", n))])
+}
+
+func (r *rig) plain(n int, slice *discoveryv1.EndpointSlice, edits ...func(*corev1.Service)) {
+	r.set(service(fmt.Sprint("web", n), vip(n), edits...), slice)
 }
 
 // BenchmarkSyncOne is one endpoint change among N Services, from the dirty set to the (fake) kernel.

@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/fairlead-lb/fairlead/conntrack"
 	"github.com/fairlead-lb/fairlead/ipvs"
@@ -13,33 +14,53 @@ import (
 // more: a client that goes on from the same port is a new one then. It is one pass over the table for
 // all that has turned since the last time.
 func (c *Controller) deleteStaleFlows() error {
-	if len(c.claims.turned) == 0 || !c.settled || c.flows == nil {
+	if c.flows == nil {
+		clear(c.claims.turned)
+	}
+	if len(c.claims.turned) == 0 || !c.settled {
 		return nil
 	}
-	deleted, err := c.flows.DeleteStale(c.claims.turnedFrontends())
+	frontends, keys := c.claims.turnedFrontends()
+	if len(keys) == 0 {
+		return nil
+	}
+	deleted, err := c.flows.DeleteStale(frontends)
 	c.Metrics.flows.Add(float64(deleted))
 	if err != nil {
 		return fmt.Errorf("delete stale UDP flows: %w", err)
 	}
-	c.claims.turned = make(map[ipvs.Key]struct{}) // the old one keeps the size that it had at the start
+	for _, key := range keys {
+		delete(c.claims.turned, key)
+	}
+	if len(c.claims.turned) == 0 {
+		c.claims.turned = make(map[ipvs.Key]struct{}) // the old one keeps the size that it had at the start
+	}
 	return nil
 }
 
 // turnedFrontends returns the UDP frontends whose endpoints have changed, each with all endpoints that
-// serve any client of it.
-func (c *claims) turnedFrontends() conntrack.Frontends {
-	frontends := make(conntrack.Frontends, len(c.turned))
+// serve any client of it, and their keys. Those whose change has not come to the kernel yet wait: the
+// next packet would only bring a deleted flow back.
+func (c *claims) turnedFrontends() (frontends conntrack.Frontends, keys []ipvs.Key) {
+	frontends = make(conntrack.Frontends, len(c.turned))
 	for key := range c.turned {
-		endpoints := make(map[netip.AddrPort]struct{})
-		for addr := range c.ipvs.Reals(key) {
-			endpoints[addr] = struct{}{}
+		servers := []ipvs.Key{key}
+		if mark := c.masq.DesiredMark(frontend(masq.Local, key)); mark != 0 {
+			servers = append(servers, ipvs.MarkKey(mark, key.Addr.Addr().Is6()))
 		}
-		for addr := range c.ipvs.Reals(ipvs.MarkKey(c.masq.DesiredMark(frontend(masq.Local, key)), key.Addr.Addr().Is6())) {
-			endpoints[addr] = struct{}{}
+		if slices.ContainsFunc(servers, func(k ipvs.Key) bool { return !c.ipvs.Settled(k) }) {
+			continue
+		}
+		endpoints := make(map[netip.AddrPort]struct{})
+		for _, server := range servers {
+			for addr := range c.ipvs.Reals(server) {
+				endpoints[addr] = struct{}{}
+			}
 		}
 		frontends[key.Addr] = endpoints
+		keys = append(keys, key)
 	}
-	return frontends
+	return frontends, keys
 }
 
 // turnAll has the flows of all UDP frontends looked at: who knows what happened before the start.

@@ -56,6 +56,15 @@ func (c *Controller) bindable(vip netip.Addr) bool {
 	return c.masq.Has(vipEntry(vip)) && c.ipvs.HasAddr(vip)
 }
 
+// heldVIP says that a VIP must stay bound: a virtual server is desired there or drains, one at a node
+// port aside, for the address is the node's own then.
+func (c *Controller) heldVIP(vip netip.Addr) bool {
+	return c.ipvs.HoldsAddr(vip, func(k ipvs.Key) bool {
+		claim := c.claims.servers[k]
+		return claim == nil || claim.bound
+	})
+}
+
 // guarded says that an entry must stay because what it is for is still in the kernel, or may be: as long
 // as the kernel is not as it was read, there could be an object that nobody knows of. Without its entry
 // it would be an orphan for ever.

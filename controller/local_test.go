@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	discoveryv1 "k8s.io/api/discovery/v1"
-
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
 // web is a load balancer Service with externalTrafficPolicy Local.
@@ -217,5 +217,22 @@ func TestInternalLocalDropsOnlyAtTheClusterIP(t *testing.T) {
 			-A -t 10.96.0.10:80 -s rr
 			-A -t 192.0.2.1:30080 -s rr` + fmt.Sprintf(entries, "", ""))
 		r.noLocal(0, 0)
+	}
+}
+
+// TestALocalEndpointOfSeveralGoes, also where there are no connections to wait for.
+func TestALocalEndpointOfSeveralGoes(t *testing.T) {
+	r := newRig(t)
+	for _, protocol := range []func(*corev1.Service){func(*corev1.Service) {}, udp} {
+		svc := service("web", "10.96.0.10", protocol, loadBalancer("203.0.113.1"), nodePort(30080), externalLocal)
+		r.set(svc, here(endpoints("10.1.0.1", "10.1.0.2")))
+		r.round()
+		r.set(svc, here(endpoints("10.1.0.1")))
+		r.round()
+		if text := r.ipvs.Dump(); strings.Contains(text, "10.1.0.2:8080 -m -w 1") {
+			t.Errorf("new connections go to an endpoint that has gone:\n%s", text)
+		}
+		r.drained()
+		r.mustBeFresh("an endpoint has gone")
 	}
 }

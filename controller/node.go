@@ -50,14 +50,16 @@ func nodeOf(object *corev1.Node, hostIPs []netip.Addr) node {
 }
 
 // after is what is known about the node when this is what was known before. A Node object that is no
-// longer there was deleted: unlike one that never was, it takes the node out of service. Its pods stay
-// where they are, whoever stops to say which CIDRs they have.
+// longer there was deleted. Unlike one that never was, that takes the node out of service; but as long
+// as it goes on serving, what the object said last is better than nothing. Nor do pods move when an
+// object stops to say which CIDRs they have.
 func (n node) after(before node) node {
 	if len(n.podCIDRs) == 0 {
 		n.podCIDRs = before.podCIDRs
 	}
 	if before.registered && !n.registered {
-		n.registered, n.eligible = true, false
+		before.eligible = false
+		return before
 	}
 	return n
 }

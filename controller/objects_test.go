@@ -116,7 +116,11 @@ func annotated(key, value string) func(*corev1.Service) {
 	}
 }
 
-// node makes a Node with these addresses, all of them internal.
+func labeled(key, value string) func(*corev1.Service) {
+	return func(svc *corev1.Service) { svc.Labels = map[string]string{key: value} }
+}
+
+// nodeObject makes a Node with these addresses, all of them internal.
 func nodeObject(name string, ips ...string) *corev1.Node {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{}}}
 	for _, ip := range ips {

@@ -163,6 +163,13 @@ func (r *rig) drained() {
 	}
 }
 
+// audited lets at least one whole audit go by, step by step, and all drains.
+func (r *rig) audited() {
+	for range 20 {
+		r.later(10 * time.Minute)
+	}
+}
+
 func (r *rig) set(svc *corev1.Service, slices ...*discoveryv1.EndpointSlice) types.NamespacedName {
 	name := types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}
 	r.world.services[name] = svc

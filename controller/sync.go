@@ -74,7 +74,7 @@ func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
 			c.masq.Prune(c.guarded), // so that nobody is led to what drains
 			c.ipvs.Drain(now),
 			c.ipvs.Expire(now),
-			c.dummyif.Prune(c.ipvs.HoldsAddr),
+			c.dummyif.Prune(c.heldVIP),
 			c.ipvs.Prune(byAddress),
 			c.masq.Prune(c.guarded),
 			c.ipvs.Prune(c.unled),
@@ -141,6 +141,9 @@ func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	started := time.Now()
 	c.trigger.step(now, c.options.SyncPeriod, true)                                     // in case of failure
 	maps.DeleteFunc(c.schedulers, func(_ string, err error) bool { return err != nil }) // a module may have come
+	for name := range c.claims.starved {
+		c.dirty.add(name) // a mark may be free by now: one is when the kernel is rid of it
+	}
 	sets, err := c.masq.ResyncSets()
 	if err != nil {
 		return false, c.unreadable(err) // the sets say what is ours: without them nothing may be judged

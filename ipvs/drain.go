@@ -126,8 +126,10 @@ func (t *Table) Holds(k Key) bool {
 	return false
 }
 
-// HoldsAddr reports that any virtual server at addr must stay reachable.
-func (t *Table) HoldsAddr(addr netip.Addr) bool { return slices.ContainsFunc(t.at[addr], t.Holds) }
+// HoldsAddr reports that any virtual server at addr that counts must stay reachable.
+func (t *Table) HoldsAddr(addr netip.Addr, counts func(Key) bool) bool {
+	return slices.ContainsFunc(t.at[addr], func(k Key) bool { return counts(k) && t.Holds(k) })
+}
 
 // over marks a drain that has ended: the real server may be deleted.
 func (d drain) over() bool { return d == drain{} }
@@ -175,13 +177,13 @@ func (t *Table) poll(k Key, now time.Time) error {
 	return err
 }
 
-// Prune deletes what is there, not desired and not draining, of the virtual servers that due accepts.
-// Real servers go before their virtual server; one that still drains keeps its virtual server. Call
-// Drain before it.
+// Prune deletes what is there, not desired and not draining: real servers, and of the virtual servers
+// that are not desired those that due accepts. Real servers go before their virtual server; one that
+// still drains keeps its virtual server. Call Drain before it.
 func (t *Table) Prune(due func(Key) bool) error {
 	var ops []Op
 	for k := range t.dirty {
-		if !due(k) {
+		if !t.Desires(k) && !due(k) {
 			continue
 		}
 		if !t.Holds(k) && t.Has(k) {

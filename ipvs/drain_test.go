@@ -132,7 +132,7 @@ func TestAVirtualServerStaysUntilItsLastConnectionEnds(t *testing.T) {
 	r.want("")
 	r.mustSync()
 	r.wrote("-e -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 0\n" + secondDrains)
-	if !r.Holds(webKey) || !r.HoldsAddr(webKey.Addr.Addr()) {
+	if !r.Holds(webKey) || !r.HoldsAddr(webKey.Addr.Addr(), always) {
 		t.Error("not held while it drains")
 	}
 	r.later(firstPoll)
@@ -145,7 +145,7 @@ func TestAVirtualServerStaysUntilItsLastConnectionEnds(t *testing.T) {
 	if err := r.Expire(r.now); err != nil {
 		t.Fatal(err)
 	}
-	if r.Holds(webKey) || r.HoldsAddr(webKey.Addr.Addr()) {
+	if r.Holds(webKey) || r.HoldsAddr(webKey.Addr.Addr(), always) {
 		t.Error("held although the drain is over: its VIP could never be unbound before it")
 	}
 	r.mustSync()
@@ -155,11 +155,11 @@ func TestAVirtualServerStaysUntilItsLastConnectionEnds(t *testing.T) {
 
 func TestADesiredOrUnknownServerIsHeldOrNot(t *testing.T) {
 	r := newRig(t, drainTimeout)
-	if r.Holds(webKey) || r.HoldsAddr(webKey.Addr.Addr()) {
+	if r.Holds(webKey) || r.HoldsAddr(webKey.Addr.Addr(), always) {
 		t.Error("an unknown one is held")
 	}
 	r.want(web)
-	if !r.Holds(webKey) || r.HoldsAddr(webKey.Addr.Addr()) {
+	if !r.Holds(webKey) || r.HoldsAddr(webKey.Addr.Addr(), always) {
 		t.Error("a desired one is held; its address only once it is there")
 	}
 }

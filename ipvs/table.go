@@ -98,6 +98,10 @@ func (t *Table) Desires(k Key) bool { _, ok := t.servers.Desired(k); return ok }
 // Has reports whether the kernel has the virtual server, to the best of the table's knowledge.
 func (t *Table) Has(k Key) bool { _, ok := t.servers.Actual(k); return ok }
 
+// Settled reports whether the kernel has the virtual server and its real servers just as desired, or not
+// at all.
+func (t *Table) Settled(k Key) bool { _, pending := t.dirty[k]; return !pending }
+
 // HasAddr reports whether the kernel has any virtual server of this table at addr.
 func (t *Table) HasAddr(addr netip.Addr) bool { return len(t.at[addr]) > 0 }
 

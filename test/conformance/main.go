@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -41,14 +42,17 @@ func update(doc, data string, logs []string) error {
 			return fmt.Errorf("reading %s: %w", path, err)
 		}
 	}
-	encoded, err := json.MarshalIndent(r, "", "\t")
-	if err != nil {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetIndent("", "\t")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(r); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(data), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(data, append(encoded, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(data, encoded.Bytes(), 0o644); err != nil {
 		return err
 	}
 	text, err := os.ReadFile(doc)

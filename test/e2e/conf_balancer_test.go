@@ -22,7 +22,7 @@ func TestConformanceLoadBalancer(t *testing.T) {
 		}
 		v.ingress()
 		s.settle()
-		s.unservedAt(s.outside(), v, balancer)
+		s.goneAt(s.outside(), v, balancer)
 	})
 	s.row("ipMode Proxy is not bound", func(s *stage) {
 		v := s.serve(only)
@@ -57,11 +57,6 @@ func TestConformanceLoadBalancer(t *testing.T) {
 			s.reaches(from, v, balancer, s.node.Addrs(), "a", "remote")
 		}
 	})
-}
-
-func (s *stage) unservedAt(from place, v *svc, f frontend) {
-	s.t.Helper()
-	s.all(ways, from.name+" -> "+string(f), func(w way) error { return s.unserved(from, w.network, v.at(f, w)) })
 }
 
 // TestConformanceSourceRanges is about loadBalancerSourceRanges: who is let in at the LB VIP, and that nothing else is

@@ -3,9 +3,6 @@
 package e2e
 
 import (
-	"strings"
-
-	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -116,9 +113,6 @@ func (v *svc) slicePorts(defaults []discoveryv1.EndpointPort) []discoveryv1.Endp
 	}
 	return ports
 }
-
-// protocolOf is a way's protocol in the API's words.
-func protocolOf(network string) corev1.Protocol { return corev1.Protocol(strings.ToUpper(network)) }
 
 // deleteNow is what a plain deletion asks for.
 var deleteNow = metav1.DeleteOptions{}

@@ -12,17 +12,6 @@ import (
 
 const proxyNameLabel = "service.kubernetes.io/service-proxy-name"
 
-// gone waits until a frontend of either family is nothing any more: refused, or beyond the node's knowledge.
-func (s *stage) gone(from place, w way, addr string) {
-	s.t.Helper()
-	s.soon("nothing at "+addr, func() error {
-		if refused := s.refuses(from, w.network, addr); refused == nil {
-			return nil
-		}
-		return s.unserved(from, w.network, addr)
-	})
-}
-
 // TestConformanceLifeCycle changes Services in every way while the proxy runs.
 func TestConformanceLifeCycle(t *testing.T) {
 	s := newConformance(t)
@@ -34,7 +23,7 @@ func TestConformanceLifeCycle(t *testing.T) {
 		v.update(func(svc *corev1.Service) { svc.Labels = map[string]string{proxyNameLabel: "another"} })
 		s.settle()
 		for _, f := range everyFrontend {
-			s.gone(s.pod(), tcp4, v.at(f, tcp4))
+			s.gone(s.pod(), v.at(f, tcp4))
 		}
 		v.update(func(svc *corev1.Service) { svc.Labels = nil })
 		s.settle()
@@ -45,15 +34,15 @@ func TestConformanceLifeCycle(t *testing.T) {
 		v := s.serve(everyFrontend, func(svc *corev1.Service) { svc.Labels = map[string]string{proxyNameLabel: ""} })
 		v.pods(s.a)
 		s.settle()
-		s.gone(s.pod(), tcp4, v.at(clusterIP, tcp4))
-		s.gone(s.outside(), tcp4, v.at(nodePort, tcp4))
+		s.gone(s.pod(), v.at(clusterIP, tcp4))
+		s.gone(s.outside(), v.at(nodePort, tcp4))
 	})
 	s.row("type changes", func(s *stage) { s.typeChanges() })
 	s.row("headless", func(s *stage) {
 		v := s.serve(nil, func(svc *corev1.Service) { svc.Spec.ClusterIP, svc.Spec.ClusterIPs = "None", []string{"None"} })
 		v.pods(s.a)
 		s.settle()
-		s.gone(s.pod(), tcp4, v.at(clusterIP, tcp4))
+		s.gone(s.pod(), v.at(clusterIP, tcp4))
 	})
 	s.row("one family only", func(s *stage) {
 		v := s.serve([]frontend{nodePort}, func(svc *corev1.Service) {
@@ -63,8 +52,8 @@ func TestConformanceLifeCycle(t *testing.T) {
 		v.pods(s.a)
 		s.settle()
 		s.all([]way{tcp4, udp4}, "IPv4", func(w way) error { return s.reach(s.outside(), w.network, v.at(nodePort, w), nil, "a") })
-		s.gone(s.pod(), tcp6, v.at(clusterIP, tcp6))
-		s.gone(s.outside(), tcp6, v.at(nodePort, tcp6))
+		s.gone(s.pod(), v.at(clusterIP, tcp6))
+		s.gone(s.outside(), v.at(nodePort, tcp6))
 	})
 	s.row("a port gets another name", func(s *stage) {
 		v := s.serve(everyFrontend)
@@ -97,8 +86,8 @@ func TestConformanceLifeCycle(t *testing.T) {
 		for _, f := range everyFrontend {
 			s.reaches(s.outside(), v, f, nil, "a")
 		}
-		s.gone(s.pod(), tcp4, old)
-		s.gone(s.outside(), tcp4, oldNode)
+		s.gone(s.pod(), old)
+		s.gone(s.outside(), oldNode)
 	})
 	s.row("deleted and made again", func(s *stage) {
 		v := s.serve(everyFrontend)
@@ -108,7 +97,7 @@ func TestConformanceLifeCycle(t *testing.T) {
 		v.delete()
 		s.settle()
 		for _, addr := range []string{v.at(clusterIP, tcp4), v.at(balancer, tcp4), v.at(externalIP, tcp4), node} {
-			s.gone(s.outside(), tcp4, addr)
+			s.gone(s.outside(), addr)
 		}
 	})
 }
@@ -158,9 +147,9 @@ func (s *stage) typeChanges() {
 			case slices.Contains(step.served, f):
 				s.reaches(s.outside(), v, f, nil, "a")
 			case f == nodePort && nodeAddr != "":
-				s.gone(s.outside(), tcp4, nodeAddr)
+				s.gone(s.outside(), nodeAddr)
 			case f != nodePort:
-				s.gone(s.outside(), tcp4, v.at(f, tcp4))
+				s.gone(s.outside(), v.at(f, tcp4))
 			}
 		}
 		if slices.Contains(step.served, nodePort) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -83,7 +82,7 @@ func (s *stage) refuses(from place, network, addr string) error {
 	begin := time.Now()
 	answer, err := lab.Ask(s.t.Context(), from.ns, network, addr)
 	if !lab.Refused(err) {
-		return fmt.Errorf("%s asks %s %s: %+v, %v; want a refusal", from.name, network, addr, answer, err)
+		return fmt.Errorf("%s asks %s %s: %s; want a refusal", from.name, network, addr, said(answer, err))
 	}
 	if took := time.Since(begin); took > 2*time.Second {
 		return fmt.Errorf("%s asks %s %s: refused after %s, want at once", from.name, network, addr, took)
@@ -102,18 +101,54 @@ func (s *stage) drops(from place, network, addr string) error {
 	defer cancel()
 	answer, err := lab.Ask(ctx, from.ns, network, addr)
 	if !lab.TimedOut(err) {
-		return fmt.Errorf("%s asks %s %s: %+v, %v; want silence", from.name, network, addr, answer, err)
+		return fmt.Errorf("%s asks %s %s: %s; want silence", from.name, network, addr, said(answer, err))
 	}
 	return nil
 }
 
-// unserved is true where an address is nothing to the proxy: the packet goes on to the fabric, which has no route.
-func (s *stage) unserved(from place, network, addr string) error {
-	answer, err := lab.Ask(s.t.Context(), from.ns, network, addr)
-	if err == nil || lab.Refused(err) || lab.TimedOut(err) || !strings.Contains(err.Error(), "route") && !strings.Contains(err.Error(), "unreachable") {
-		return fmt.Errorf("%s asks %s %s: %+v, %v; want an unreachable network", from.name, network, addr, answer, err)
+// said puts into words what came of a request.
+func said(answer lab.Answer, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return answer.Server + " answers"
+}
+
+// unserved is true where an address is nothing to the proxy: the packets pass the node by.
+func (s *stage) unserved(from place, addr string) error {
+	answer, err := lab.Ask(s.t.Context(), from.ns, "tcp", addr)
+	if err != nil || answer.Server != beyond {
+		return fmt.Errorf("%s asks %s: %s; want an answer from %s", from.name, addr, said(answer, err), beyond)
 	}
 	return nil
+}
+
+// unservedAt waits until a frontend's addresses are nothing to the proxy.
+func (s *stage) unservedAt(from place, v *svc, f frontend) {
+	s.t.Helper()
+	s.all([]way{tcp4, tcp6}, from.name+" -> "+string(f), func(w way) error { return s.unserved(from, v.at(f, w)) })
+}
+
+// gone waits until no pod serves at an address any more. It may refuse, be nothing to the proxy, or be silent, as ClusterIPs
+// are that no Service has.
+func (s *stage) gone(from place, addr string) {
+	s.t.Helper()
+	s.soon("nothing at "+addr, func() error {
+		ctx, cancel := context.WithTimeout(s.t.Context(), silence)
+		defer cancel()
+		if answer, err := lab.Ask(ctx, from.ns, "tcp", addr); err == nil && answer.Server != beyond {
+			return fmt.Errorf("%s still answers %s", answer.Server, from.name)
+		}
+		return nil
+	})
+}
+
+// goneAt is gone for both addresses of a frontend.
+func (s *stage) goneAt(from place, v *svc, f frontend) {
+	s.t.Helper()
+	for _, w := range []way{tcp4, tcp6} {
+		s.gone(from, v.at(f, w))
+	}
 }
 
 // eachFlow calls check for every source and frontend, see eachOf.

@@ -5,8 +5,10 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -17,13 +19,23 @@ const (
 	later4, later6 = "192.168.79.10", "fd00:79::10"
 )
 
-// moreAddresses gives the node addresses beside its own.
+// moreAddresses gives the node addresses beside its own. Masquerading may choose them, so the other node has to know them.
 func (s *stage) moreAddresses(four, six string) {
 	s.t.Helper()
 	for _, prefix := range []string{four + "/32", six + "/128"} {
 		must(s.t, s.node.AddAddr(prefix))
 		must(s.t, s.client.AddRoute(prefix, s.node))
+		must(s.t, s.far.AddRoute(prefix, s.node))
 	}
+}
+
+// anyAddress are all addresses that the node may have in these tests.
+func (s *stage) anyAddress() []netip.Addr {
+	all := s.node.Addrs()
+	for _, addr := range []string{extra4, extra6, later4, later6} {
+		all = append(all, netip.MustParseAddr(addr))
+	}
+	return all
 }
 
 // nodePortAt is where the Service's node port answers on some address.
@@ -59,6 +71,9 @@ func TestConformanceNodePortAddresses(t *testing.T) {
 	s.row("an address that appears later", func(sub *stage) {
 		s.run(setup{nodePorts: []string{"192.168.79.0/24", "fd00:79::/64"}})
 		sub.moreAddresses(later4, later6)
+		sub.within(45*time.Second, "the new address serves", func() error { // a peer may look every 30 seconds
+			return sub.reach(sub.outside(), "tcp", v.nodePortAt(tcp4, later4, later6), nil, "a", "remote")
+		})
 		for _, from := range sub.places() {
 			sub.nodePortServed(from, v, later4, later6, true)
 		}
@@ -73,7 +88,7 @@ func (s *stage) nodePortServed(from place, v *svc, four, six string, served bool
 		if !served {
 			return s.refuses(from, w.network, addr)
 		}
-		return s.reach(from, w.network, addr, s.node.Addrs(), "a", "remote")
+		return s.reach(from, w.network, addr, s.anyAddress(), "a", "remote")
 	})
 }
 

@@ -3,8 +3,10 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,8 +25,9 @@ type stage struct {
 	*scene
 
 	proxy *daemon
-	count *int // Services so far, and their numbers in every range of addresses
-	turn  *int // settles so far
+	count *int         // Services so far, and their numbers in every range of addresses
+	turn  *int         // settles so far
+	shown *atomic.Bool // the row's evidence
 }
 
 // Where the frontends of Services are, by the Service's number.
@@ -34,14 +37,18 @@ const (
 	external4, external6     = "172.32.0.%d", "fd00:172:32::%x"
 )
 
+// beyond is who answers at Services' addresses that the proxy does not serve: a server behind the fabric's gateway.
+const beyond = "beyond"
+
 func newStage(t testing.TB) *stage {
 	t.Helper()
-	s := &stage{scene: newScene(t), count: new(int), turn: new(int)}
+	s := &stage{scene: newScene(t), count: new(int), turn: new(int), shown: new(atomic.Bool)}
 	s.api.node(s.far, "node2", inZone("zone-2", s.far))
 	s.api.relay(s.far.Namespace)
 	for _, prefix := range []string{"172.31.0.0/16", "172.32.0.0/16", "fd00:172:31::/64", "fd00:172:32::/64"} {
 		must(t, s.client.AddRoute(prefix, s.node))
 	}
+	must(t, s.lab.Beyond(beyond, 8080, "172.30.0.0/16", "172.31.0.0/16", "172.32.0.0/16", "fd00:172:30::/64", "fd00:172:31::/64", "fd00:172:32::/64"))
 	// What reaches a remote pod with the client's own address has to go back the way it came.
 	for _, client := range []string{s.client.Addr4.String() + "/32", s.client.Addr6.String() + "/128"} {
 		must(t, s.far.AddRoute(client, s.node))
@@ -81,7 +88,7 @@ func (s *stage) row(name string, test func(*stage)) {
 	}
 	t.Run(name, func(t *testing.T) {
 		sub := *s
-		sub.scene = s.in(t)
+		sub.scene, sub.shown = s.in(t), new(atomic.Bool)
 		test(&sub)
 	})
 }
@@ -122,7 +129,9 @@ func (s *stage) settle() {
 		_, err = slices.Create(s.t.Context(), slice, metav1.CreateOptions{})
 	}
 	must(s.t, err)
-	s.proxy.eventually("done with all changes", func() error {
+	d := *s.proxy
+	d.t, d.limit = s.t, 3*time.Minute // kube-proxy starts dozens of processes for every change in mode ipvs
+	d.eventually("done with all changes", func() error {
 		answer, err := lab.Ask(s.t.Context(), s.caller.Namespace, "tcp", fmt.Sprint("172.30.201.1:", port))
 		if err == nil && int32(answer.Local.Port()) != target {
 			err = fmt.Errorf("port %d answers, want %d", answer.Local.Port(), target)
@@ -156,7 +165,21 @@ func (s *stage) within(limit time.Duration, what string, check func() error) boo
 		}
 		if time.Now().After(deadline) {
 			s.t.Errorf("%s: %v", what, err)
+			s.evidence()
 			return false
 		}
+	}
+}
+
+// evidence logs, once a row, what Fairlead has made of the node when something failed there.
+func (s *stage) evidence() {
+	if _, peer := peerMode(); peer || !s.shown.CompareAndSwap(false, true) {
+		return
+	}
+	for _, command := range [][]string{
+		{"ipvsadm", "-Ln", "--stats"}, {"ipvsadm", "-Lnc"}, {"ipset", "save"}, {"iptables-save", "-c"}, {"ip", "-o", "addr", "show", "dev", "kube-ipvs0"},
+	} {
+		out, err := s.node.Run(context.Background(), command[0], command[1:]...)
+		s.t.Logf("%v: %v\n%s", command, err, out)
 	}
 }

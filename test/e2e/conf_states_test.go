@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -99,6 +100,7 @@ func TestConformanceSlices(t *testing.T) {
 		v.endpoints(ready(s.a))
 		v.slice("-2", func(slice *discoveryv1.EndpointSlice) { slice.Labels = nil }, ready(s.b))
 		slice := sliceOf(v.name, discoveryv1.AddressTypeFQDN)
+		slice.Name = strings.ToLower(slice.Name)
 		slice.Endpoints = []discoveryv1.Endpoint{{Addresses: []string{"example.com"}}}
 		v.create(slice)
 		s.settle()

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -26,6 +27,8 @@ type daemon struct {
 	cmd  *lab.Cmd
 	log  *buffer
 	done chan error
+
+	limit time.Duration // how long eventually waits; 0: a minute of the emulated machine
 }
 
 // buffer is a log that is written by a process and read by the test.
@@ -68,9 +71,13 @@ func launch(t testing.TB, node *lab.Node, program string, args ...string) *daemo
 	d.cmd = node.Command(context.Background(), program, args...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	must(t, d.cmd.Start())
-	go func() { d.done <- d.cmd.Wait() }()
+	go func() {
+		d.done <- d.cmd.Wait()
+		close(d.done)
+	}()
 	t.Cleanup(func() {
 		_ = d.cmd.Process.Kill()
+		<-d.done //nolint:errcheck // its ports are free for the next one; how it ended is told elsewhere
 		if t.Failed() {
 			t.Logf("the daemon's log:\n%s", withoutClientGo(d.log.String()))
 		}
@@ -123,11 +130,12 @@ func (d *daemon) stop() {
 	}
 }
 
-// eventually polls until check succeeds, for at most a minute of the emulated machine.
+// eventually polls until check succeeds, for at most the limit.
 func (d *daemon) eventually(what string, check func() error) {
 	d.t.Helper()
 	var err error
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	limit := cmp.Or(d.limit, time.Minute)
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if err = check(); err == nil {
 			return
 		}
@@ -137,7 +145,7 @@ func (d *daemon) eventually(what string, check func() error) {
 		default:
 		}
 	}
-	d.t.Fatalf("not %s within a minute: %v", what, err)
+	d.t.Fatalf("not %s within %s: %v", what, limit, err)
 }
 
 // ipvs returns the node's virtual server table as `ipvsadm -Sn` prints it, without the Service

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // The fabric's addresses exist in the lab's own namespaces only, so every lab uses the same.
@@ -83,6 +84,41 @@ func (l *Lab) buildFabric() error {
 		}
 	}
 	return l.fabric.bringUp("br0")
+}
+
+// Beyond makes the fabric's gateway answer under a name, on a TCP port of every address of some networks, as if these were
+// somewhere behind it. What no node takes for itself ends up there, and says so.
+func (l *Lab) Beyond(name string, port uint16, prefixes ...string) error {
+	lo, err := l.fabric.link.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("beyond the fabric: %w", err)
+	}
+	nets, err := parseAll(prefixes, netip.ParsePrefix)
+	if err != nil {
+		return fmt.Errorf("beyond the fabric: %w", err)
+	}
+	for _, prefix := range nets {
+		route := &netlink.Route{Dst: ipNet(prefix.Masked()), LinkIndex: lo.Attrs().Index, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL}
+		if prefix.Addr().Is4() {
+			route.Scope = netlink.SCOPE_HOST
+		}
+		if err := l.fabric.link.RouteReplace(route); err != nil {
+			return fmt.Errorf("beyond the fabric: route %s: %w", prefix, err)
+		}
+	}
+	for _, node := range l.nodes { // answers to pods find their way
+		for _, cidr := range node.PodCIDRs {
+			if err := l.fabric.addRoute(cidr, l.bridge, node.Addr(cidr.Addr())); err != nil {
+				return fmt.Errorf("beyond the fabric: %w", err)
+			}
+		}
+	}
+	for _, wildcard := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		if _, err := l.fabric.ServeTCP(netip.AddrPortFrom(wildcard, port).String(), name); err != nil {
+			return fmt.Errorf("beyond the fabric: %w", err)
+		}
+	}
+	return nil
 }
 
 // plug gives a namespace eth0 on the fabric with the addresses of a host number, and default routes to the gateway.

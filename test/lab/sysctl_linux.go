@@ -15,7 +15,7 @@ import (
 //   - Reverse path filters are off: a reply may take another way than the request.
 //   - Redirects are off both ways: nodes forward on the device that the packet came in by, and a redirect accepted in one
 //     test would change the path in the next.
-//   - ICMP errors have no rate limit: a test asks often, and every refusal must be heard.
+//   - ICMP errors are exempt from rate limits, the machine's included: a test asks often, and every refusal must be heard.
 var settings = []struct{ key, value string }{
 	{"ipv4/ip_forward", "1"},
 	{"ipv6/conf/all/forwarding", "1"},
@@ -34,8 +34,8 @@ var settings = []struct{ key, value string }{
 	{"ipv4/conf/default/accept_redirects", "0"},
 	{"ipv4/conf/all/send_redirects", "0"},
 	{"ipv4/conf/default/send_redirects", "0"},
-	{"ipv4/icmp_ratelimit", "0"},
-	{"ipv6/icmp/ratelimit", "0"},
+	{"ipv4/icmp_ratemask", "0"},
+	{"ipv6/icmp/ratemask", "128-129"}, // echo only
 }
 
 func (n *Namespace) setSysctls() error {

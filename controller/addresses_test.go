@@ -1,0 +1,275 @@
+package controller
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fairlead-lb/fairlead/ipvs"
+)
+
+// facts changes what is known about the node or its neighbors and runs a round. It returns how many
+// Services were rendered.
+func (r *rig) facts(change func()) int {
+	before := testutil.ToFloat64(r.c.Metrics.renders)
+	change()
+	r.c.factsChanged()
+	r.round()
+	return int(testutil.ToFloat64(r.c.Metrics.renders) - before)
+}
+
+func (r *rig) hosts(addrs ...string) {
+	r.host = nil
+	for _, addr := range addrs {
+		r.host = append(r.host, netip.MustParseAddr(addr))
+	}
+}
+
+// mustBeFresh checks that the kernel holds what a full sync would write into an empty one.
+func (r *rig) mustBeFresh(when string) {
+	r.t.Helper()
+	w := emptyRig(r.world)
+	w.host, w.options = r.host, r.options
+	w.restart()
+	if got, want := renamed(r.kernel()), renamed(w.kernel()); got != want {
+		r.t.Fatalf("%s, the kernel holds\n%s\nwant\n%s\nlog:\n%s", when, got, want, r.log)
+	}
+}
+
+func TestNodePortsFollowTheAddressesOfTheNode(t *testing.T) {
+	r := newRig(t)
+	r.set(service("web", "10.96.0.10", nodePort(30080), dualStack("fd00:96::10")), endpoints("10.1.0.1"), endpoints("fd00:1::1"))
+	r.set(service("local", "10.96.0.11", nodePort(30081), externalLocal), here(endpoints("10.1.0.1")))
+	r.round()
+	serves := func(want string) {
+		t.Helper()
+		var list []string
+		servers, _ := r.ipvs.Servers()
+		for k := range servers {
+			if k.Addr.Port() > 30000 {
+				list = append(list, k.Addr.String())
+			}
+		}
+		r.drained()
+		r.mustBeFresh(want)
+		for addr := range strings.FieldsSeq(want) {
+			if !strings.Contains(strings.Join(list, " "), addr) {
+				t.Errorf("%s is not served: %v", addr, list)
+			}
+		}
+		if len(list) != len(strings.Fields(want)) {
+			t.Errorf("served: %v, want %s", list, want)
+		}
+	}
+	serves("192.0.2.1:30080 192.0.2.1:30081")
+	if n := r.facts(func() { r.hosts("192.0.2.1", "198.51.100.1", "2001:db8::1") }); n != 2 {
+		t.Errorf("%d renders when addresses appear, want each Service once", n)
+	}
+	serves("192.0.2.1:30080 192.0.2.1:30081 198.51.100.1:30080 198.51.100.1:30081 [2001:db8::1]:30080")
+	if n := r.facts(func() {}); n != 0 {
+		t.Errorf("%d renders when nothing has changed", n)
+	}
+	r.facts(func() { r.hosts("198.51.100.1") })
+	r.later(10 * time.Minute)
+	r.drained()
+	serves("198.51.100.1:30080 198.51.100.1:30081")
+	if text := r.dummyif.Dump(); strings.Contains(text, "198.51.100.1") || strings.Contains(text, "192.0.2.1") {
+		t.Errorf("an address of the node is bound: %s", text)
+	}
+}
+
+// TestPrimaryNodePortsFollowTheNode: nodePortAddresses names CIDRs or the Node's own IPs.
+func TestPrimaryNodePortsFollowTheNode(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		o.NodePorts = NodePorts{Primary: true, CIDRs: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}
+	})
+	r.set(service("web", "10.96.0.10", nodePort(30080)), endpoints("10.1.0.1"))
+	for _, c := range []struct {
+		node *corev1.Node
+		host string
+		want string
+	}{
+		{nodeObject(nodeName, "192.0.2.7", "192.0.2.8"), "192.0.2.7 192.0.2.8 203.0.113.9", "192.0.2.7"},
+		{nodeObject(nodeName, "192.0.2.8", "192.0.2.7"), "192.0.2.7 192.0.2.8 203.0.113.9", "192.0.2.8"},
+		{nodeObject(nodeName, "192.0.2.8"), "192.0.2.7 192.0.2.8 198.51.100.1 198.51.100.2", "192.0.2.8 198.51.100.1 198.51.100.2"},
+		{nodeObject(nodeName, "192.0.2.99"), "192.0.2.7", ""}, // not this host's, so nothing can be served there
+	} {
+		r.facts(func() { r.world.this = c.node; r.hosts(strings.Fields(c.host)...) })
+		r.drained()
+		for addr := range strings.FieldsSeq(c.host) {
+			served := strings.Contains(r.ipvs.Dump(), "-A -t "+addr+":30080")
+			if want := strings.Contains(" "+c.want+" ", " "+addr+" "); served != want {
+				t.Errorf("Node %v, host %s: %s served is %v", c.node.Status.Addresses, c.host, addr, served)
+			}
+		}
+	}
+}
+
+func hinted(zone string, slice *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
+	for i := range slice.Endpoints {
+		slice.Endpoints[i].Hints = &discoveryv1.EndpointHints{ForZones: []discoveryv1.ForZone{{Name: zone}}}
+	}
+	return slice
+}
+
+func TestHintsFollowTheZoneOfTheNode(t *testing.T) {
+	r := newRig(t)
+	r.set(service("web", "10.96.0.10"), hinted("a", endpoints("10.1.0.1")), hinted("b", endpoints("10.1.0.2")))
+	for _, c := range []struct{ zone, want string }{
+		{"", "10.1.0.1 10.1.0.2"}, {"a", "10.1.0.1"}, {"b", "10.1.0.2"}, {"c", "10.1.0.1 10.1.0.2"}, {"a", "10.1.0.1"},
+	} {
+		r.facts(func() {
+			r.world.this = nodeObject(nodeName, "192.0.2.1")
+			if c.zone != "" {
+				r.world.this.Labels[corev1.LabelTopologyZone] = c.zone
+			}
+		})
+		r.drained()
+		r.reals("zone "+c.zone, "10.96.0.10:80", c.want)
+	}
+	r.facts(func() { r.world.this = nil })
+	r.drained()
+	r.reals("the Node is deleted: what was known last holds", "10.96.0.10:80", "10.1.0.1")
+}
+
+// reals checks which endpoints a TCP frontend has.
+func (r *rig) reals(when, at, want string) {
+	r.t.Helper()
+	reals, _ := r.ipvs.RealServers(r.key(at, ipvs.TCP))
+	for addr := range strings.FieldsSeq(want) {
+		if _, ok := reals[r.real(addr+":8080")]; !ok {
+			r.t.Errorf("%s: %s does not lead to %s", when, at, addr)
+		}
+	}
+	if len(reals) != len(strings.Fields(want)) {
+		r.t.Errorf("%s: %s leads to %v, want %s", when, at, reals, want)
+	}
+}
+
+// TestADeletedNodeGoesOnServing as it did, until it is registered again.
+func TestADeletedNodeGoesOnServing(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.NodeCIDR = true; o.NodePorts = NodePorts{Primary: true} })
+	r.set(service("web", "10.96.0.10", nodePort(30080)), endpoints("10.1.0.1"))
+	r.set(service("greedy", "10.96.0.11", loadBalancer("192.0.2.7", "192.0.2.8")), endpoints("10.1.0.1"))
+	r.facts(func() {
+		r.world.this = nodeObject(nodeName, "192.0.2.7")
+		r.world.this.Spec.PodCIDRs = []string{"10.244.3.0/24"}
+		r.hosts("192.0.2.7", "192.0.2.8")
+	})
+	held, rules := r.kernel(), r.masq.Rules()
+	r.told()
+	r.facts(func() { r.world.this = nil })
+	r.drained()
+	if r.kernel() != held || r.masq.Rules() != rules || !strings.Contains(rules, "10.244.3.0/24") {
+		t.Errorf("after the Node was deleted, the kernel holds\n%s%s\nbefore\n%s%s", r.kernel(), r.masq.Rules(), held, rules)
+	}
+	if got := r.told(); got != "" {
+		t.Errorf("told: %s", got)
+	}
+	r.facts(func() { r.world.this = nodeObject(nodeName, "192.0.2.8") })
+	r.drained()
+	if text := r.kernel(); !strings.Contains(text, "-t 192.0.2.8:30080") || strings.Contains(text, "-t 192.0.2.7:30080") {
+		t.Errorf("registered again with another address:\n%s", text)
+	}
+}
+
+// TestADangerousAddressBecomesFreeAndIsTakenAgain: the owner of an address changes while Fairlead runs,
+// and exactly the Services that want it are looked at.
+func TestADangerousAddressBecomesFreeAndIsTakenAgain(t *testing.T) {
+	r := newRig(t)
+	r.world.this = nodeObject(nodeName, "192.0.2.1")
+	for n := range 10 {
+		r.set(service(fmt.Sprint("other", n), vip(n), nodePort(int32(30100+n)), externalIPs(lbIP(n))), endpoints("10.1.0.1"))
+	}
+	r.set(service("wants-ext", "10.97.0.1", externalIPs("198.51.100.7")), endpoints("10.1.0.1"))
+	r.set(service("wants-lb", "10.97.0.2", loadBalancer("198.51.100.8")), endpoints("10.1.0.1"))
+	r.c.factsChanged()
+	r.round()
+	bound := func(what, addr string, want bool) {
+		t.Helper()
+		r.drained()
+		if got := strings.Contains(r.dummyif.Dump(), addr); got != want {
+			t.Errorf("%s: %s bound is %v", what, addr, got)
+		}
+		if got := strings.Contains(r.ipvs.Dump(), addr); got != want {
+			t.Errorf("%s: %s served is %v", what, addr, got)
+		}
+	}
+	renders := func(what string, want int, change func()) {
+		t.Helper()
+		if got := r.facts(change); got != want {
+			t.Errorf("%s: %d renders, want %d", what, got, want)
+		}
+	}
+	node2 := nodeObject("node-2", "198.51.100.7", "198.51.100.8", "198.51.100.200")
+	renders("a node with both comes", 2, func() { r.world.others = []*corev1.Node{node2} })
+	bound("a node with both comes", "198.51.100.7", false)
+	bound("a node with both comes", "198.51.100.8", false)
+	want := "wants-ext AddressRefused: external IP 198.51.100.7 belongs to node node-2 and is not taken away\n" +
+		"wants-lb AddressRefused: load balancer IP 198.51.100.8 belongs to node node-2 and is not taken away"
+	if got := r.told(); got != want {
+		t.Errorf("told:\n%s\nwant:\n%s", got, want)
+	}
+	if got := testutil.ToFloat64(r.c.Metrics.problems.WithLabelValues("AddressRefused")); got != 2 {
+		t.Errorf("the metric says %v", got)
+	}
+	for range 3 {
+		r.c.dirty.add(named("wants-ext"))
+		r.round()
+	}
+	if got := r.told(); got != "" {
+		t.Errorf("told again: %s", got)
+	}
+
+	renders("it loses one", 1, func() { r.world.others = []*corev1.Node{nodeObject("node-2", "198.51.100.7")} })
+	bound("it loses one", "198.51.100.7", false)
+	bound("it loses one", "198.51.100.8", true)
+	renders("it goes", 1, func() { r.world.others = nil })
+	bound("it goes", "198.51.100.7", true)
+	if got := testutil.ToFloat64(r.c.Metrics.problems.WithLabelValues("AddressRefused")); got != 0 {
+		t.Errorf("the metric says %v", got)
+	}
+
+	api := types.NamespacedName{Namespace: "default", Name: "kubernetes"}
+	renders("the API server moves there", 1, func() { r.world.slices[api] = []*discoveryv1.EndpointSlice{endpoints("198.51.100.8")} })
+	bound("the API server moves there", "198.51.100.8", false)
+	if got, want := r.told(), "wants-lb AddressRefused: load balancer IP 198.51.100.8 belongs to the API server and is not taken away"; got != want {
+		t.Errorf("told: %s", got)
+	}
+	renders("the API server moves on", 1, func() { r.world.slices[api] = []*discoveryv1.EndpointSlice{endpoints("198.51.100.9")} })
+	bound("the API server moves on", "198.51.100.8", true)
+}
+
+// TestAnAddressOnADeviceOfTheHost may be a load balancer's, which may have put it there, but not an
+// external IP; one of the Node may be neither.
+func TestAnAddressOnADeviceOfTheHost(t *testing.T) {
+	r := newRig(t)
+	r.world.this = nodeObject(nodeName, "192.0.2.1")
+	r.hosts("192.0.2.1", "198.51.100.7")
+	r.set(service("lb", "10.97.0.1", loadBalancer("198.51.100.7", "192.0.2.1"), nodePort(30080)), endpoints("10.1.0.1"))
+	r.set(service("ext", "10.97.0.2", externalIPs("198.51.100.7")), endpoints("10.1.0.1"))
+	r.c.factsChanged()
+	r.round()
+	want := "ext AddressRefused: external IP 198.51.100.7 belongs to this node and is not taken away\n" +
+		"lb AddressRefused: load balancer IP 192.0.2.1 belongs to this node and is not taken away"
+	if got := r.told(); got != want {
+		t.Errorf("told:\n%s\nwant:\n%s", got, want)
+	}
+	if got := r.dummyif.Dump(); !strings.Contains(got, "198.51.100.7") || strings.Contains(got, "192.0.2.1") {
+		t.Errorf("bound:\n%s", got)
+	}
+	r.set(service("lb", "10.97.0.1", nodePort(30080)), endpoints("10.1.0.1"))
+	r.round()
+	r.drained()
+	if got := r.dummyif.Dump(); strings.Contains(got, "198.51.100.7") {
+		t.Errorf("the Service is no load balancer any more, and its address is bound:\n%s", got)
+	}
+	r.mustBeFresh("the Service is no load balancer any more")
+}
