@@ -184,14 +184,16 @@ func (p Pods) only(f Family) (match []string, text string) {
 }
 
 // postrouting masquerades what is marked, and an endpoint that was balanced to itself: it would
-// take its own packet for a stranger's, and answer past the node.
+// take its own packet for a stranger's, and answer past the node. Not so the node itself, which is an
+// endpoint where pods use its network, such as the API server: it may well connect to itself, and does
+// so all the time without any Service.
 func postrouting(f Family, mark string, randomFully bool) []Rule {
 	masquerade := Rule{"masquerade", []string{"-j", "MASQUERADE"}}
 	if randomFully {
 		masquerade = Rule{"masquerade, random ports", []string{"-j", "MASQUERADE", "--random-fully"}}
 	}
 	return []Rule{
-		{"endpoint to itself", []string{"-m", "set", "--match-set", Hairpin.Name(f), "dst,src", "-j", "KUBE-MARK-MASQ"}},
+		{"endpoint to itself, not the node", []string{"!", "-o", "lo", "-m", "set", "--match-set", Hairpin.Name(f), "dst,src", "-j", "KUBE-MARK-MASQ"}},
 		{"without mark " + mark, []string{"-m", "mark", "!", "--mark", mark + "/" + mark, "-j", "RETURN"}},
 		{"clear mark " + mark, []string{"-j", "MARK", "--xor-mark", mark}},
 		masquerade,
