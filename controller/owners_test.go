@@ -1,79 +1,106 @@
 package controller
 
 import (
-	"net/netip"
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// hostHas sets the host's own addresses.
-func (r *rig) hostHas(addrs ...string) {
-	r.c.options.Host.Addresses = func() (list []netip.Addr, err error) {
-		for _, addr := range addrs {
-			list = append(list, netip.MustParseAddr(addr))
-		}
-		return list, nil
+// TestADangerousAddressBecomesFreeAndIsTakenAgain: the owner of an address changes while Fairlead runs,
+// and exactly the Services that want it are looked at.
+func TestADangerousAddressBecomesFreeAndIsTakenAgain(t *testing.T) {
+	r := newRig(t)
+	r.world.this = nodeObject(nodeName, "192.0.2.1")
+	for n := range 10 {
+		r.set(service(fmt.Sprint("other", n), vip(n), nodePort(int32(30100+n)), externalIPs(lbIP(n))), endpoints("10.1.0.1"))
 	}
+	r.set(service("wants-ext", "10.97.0.1", externalIPs("198.51.100.7")), endpoints("10.1.0.1"))
+	r.set(service("wants-lb", "10.97.0.2", loadBalancer("198.51.100.8")), endpoints("10.1.0.1"))
 	r.c.factsChanged()
-}
-
-// nodeOfName makes a Node with one address.
-func nodeOfName(name, addr string) *corev1.Node {
-	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{
-		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: addr}},
-	}}
-}
-
-// TestAClusterIPThatIsTheNodesOwnIsRefused: bound, it would leave of the node nothing but the Service.
-func TestAClusterIPThatIsTheNodesOwnIsRefused(t *testing.T) {
-	const addr = "203.0.113.7"
-	for _, c := range []struct {
-		name       string
-		come, goes func(*rig)
-		whose      string // "": it is served all the same
-	}{
-		{"the host's", func(r *rig) { r.hostHas("192.0.2.1", addr) }, func(r *rig) { r.hostHas("192.0.2.1") }, "this node"},
-		{"the Node's", func(r *rig) { r.world.this = nodeOfName(nodeName, addr) },
-			func(r *rig) { r.world.this = nodeOfName(nodeName, "192.0.2.1") }, "this node"},
-		{"the API server's", func(r *rig) { r.world.slices[apiServer()] = append(r.world.slices[apiServer()], endpoints(addr)) },
-			func(r *rig) { delete(r.world.slices, apiServer()) }, "the API server"},
-		{"another node's, so it says", func(r *rig) { r.world.others = append(r.world.others, nodeOfName("other", addr)) },
-			func(r *rig) { r.world.others = nil }, ""},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t)
-			name := r.set(service("web", addr), endpoints("10.1.0.1"))
-			r.set(service("else", "10.96.0.10"), endpoints("10.1.0.1"))
-			r.round()
-			both := r.kernel()
-			change := func(edit func(*rig)) {
-				edit(r)
-				r.c.factsChanged()
-				r.round()
-				r.drained()
-			}
-			change(c.come)
-			if got := strings.Contains(r.kernel(), addr); got != (c.whose == "") {
-				t.Errorf("served: %v; the kernel holds\n%s", got, r.kernel())
-			}
-			want := "cluster IP " + addr + " belongs to " + c.whose
-			if got := problemTexts(r, name); c.whose != "" && !strings.Contains(got, want) {
-				t.Errorf("problems %q, want %s", got, want)
-			}
-			change(c.goes)
-			r.mustHold(both)
-		})
+	r.round()
+	bound := func(what, addr string, want bool) {
+		t.Helper()
+		r.drained()
+		if got := strings.Contains(r.dummyif.Dump(), addr); got != want {
+			t.Errorf("%s: %s bound is %v", what, addr, got)
+		}
+		if got := strings.Contains(r.ipvs.Dump(), addr); got != want {
+			t.Errorf("%s: %s served is %v", what, addr, got)
+		}
 	}
+	renders := func(what string, want int, change func()) {
+		t.Helper()
+		if got := r.facts(change); got != want {
+			t.Errorf("%s: %d renders, want %d", what, got, want)
+		}
+	}
+	node2 := nodeObject("node-2", "198.51.100.7", "198.51.100.8", "198.51.100.200")
+	renders("a node with both comes", 2, func() { r.world.others = []*corev1.Node{node2} })
+	bound("a node with both comes", "198.51.100.7", false)
+	bound("a node with both comes", "198.51.100.8", false)
+	want := "wants-ext AddressRefused: external IP 198.51.100.7 belongs to node node-2 and is not taken away\n" +
+		"wants-lb AddressRefused: load balancer IP 198.51.100.8 belongs to node node-2 and is not taken away"
+	if got := r.told(); got != want {
+		t.Errorf("told:\n%s\nwant:\n%s", got, want)
+	}
+	if got := testutil.ToFloat64(r.c.Metrics.problems.WithLabelValues("AddressRefused")); got != 2 {
+		t.Errorf("the metric says %v", got)
+	}
+	for range 3 {
+		r.c.dirty.add(named("wants-ext"))
+		r.round()
+	}
+	if got := r.told(); got != "" {
+		t.Errorf("told again: %s", got)
+	}
+
+	renders("it loses one", 1, func() { r.world.others = []*corev1.Node{nodeObject("node-2", "198.51.100.7")} })
+	bound("it loses one", "198.51.100.7", false)
+	bound("it loses one", "198.51.100.8", true)
+	renders("it goes", 1, func() { r.world.others = nil })
+	bound("it goes", "198.51.100.7", true)
+	if got := testutil.ToFloat64(r.c.Metrics.problems.WithLabelValues("AddressRefused")); got != 0 {
+		t.Errorf("the metric says %v", got)
+	}
+
+	api := types.NamespacedName{Namespace: "default", Name: "kubernetes"}
+	renders("the API server moves there", 1, func() { r.world.slices[api] = []*discoveryv1.EndpointSlice{endpoints("198.51.100.8")} })
+	bound("the API server moves there", "198.51.100.8", false)
+	if got, want := r.told(), "wants-lb AddressRefused: load balancer IP 198.51.100.8 belongs to the API server and is not taken away"; got != want {
+		t.Errorf("told: %s", got)
+	}
+	renders("the API server moves on", 1, func() { r.world.slices[api] = []*discoveryv1.EndpointSlice{endpoints("198.51.100.9")} })
+	bound("the API server moves on", "198.51.100.8", true)
 }
 
-func problemTexts(r *rig, name types.NamespacedName) string {
-	var texts []string
-	for _, p := range r.c.problems.of[name] {
-		texts = append(texts, p.Reason+": "+p.Text)
+// TestAnAddressOnADeviceOfTheHost may be a load balancer's, which may have put it there, but not an
+// external IP; one of the Node may be neither.
+func TestAnAddressOnADeviceOfTheHost(t *testing.T) {
+	r := newRig(t)
+	r.world.this = nodeObject(nodeName, "192.0.2.1")
+	r.hosts("192.0.2.1", "198.51.100.7")
+	r.set(service("lb", "10.97.0.1", loadBalancer("198.51.100.7", "192.0.2.1"), nodePort(30080)), endpoints("10.1.0.1"))
+	r.set(service("ext", "10.97.0.2", externalIPs("198.51.100.7")), endpoints("10.1.0.1"))
+	r.c.factsChanged()
+	r.round()
+	want := "ext AddressRefused: external IP 198.51.100.7 belongs to this node and is not taken away\n" +
+		"lb AddressRefused: load balancer IP 192.0.2.1 belongs to this node and is not taken away"
+	if got := r.told(); got != want {
+		t.Errorf("told:\n%s\nwant:\n%s", got, want)
 	}
-	return strings.Join(texts, "; ")
+	if got := r.dummyif.Dump(); !strings.Contains(got, "198.51.100.7") || strings.Contains(got, "192.0.2.1") {
+		t.Errorf("bound:\n%s", got)
+	}
+	r.set(service("lb", "10.97.0.1", nodePort(30080)), endpoints("10.1.0.1"))
+	r.round()
+	r.drained()
+	if got := r.dummyif.Dump(); strings.Contains(got, "198.51.100.7") {
+		t.Errorf("the Service is no load balancer any more, and its address is bound:\n%s", got)
+	}
+	r.mustBeFresh("the Service is no load balancer any more")
 }
