@@ -146,7 +146,7 @@ var fuzzSeeds = []struct{ service, slices string }{
 	},
 	{
 		`{"metadata":{"annotations":{"fairlead.io/scheduler":"sh","fairlead.io/scheduler-flags":"sh-port","fairlead.io/drain-timeout":"5s"}},
-		  "spec":{"type":"LoadBalancer","clusterIPs":["10.96.0.1","fd00::1"],"externalTrafficPolicy":"Local","internalTrafficPolicy":"Local",
+		  "spec":{"type":"LoadBalancer","clusterIPs":["10.96.0.1","fd00::1"],"externalTrafficPolicy":"Local","internalTrafficPolicy":"Local","sessionAffinity":"ClientIP",
 		  "externalIPs":["203.0.113.1","192.0.2.8","203.0.113.2","x"],"healthCheckNodePort":30011,
 		  "loadBalancerSourceRanges":["192.0.2.0/24"," 10.0.0.0/8","192.0.2.7/24","x","::/0"],
 		  "ports":[{"name":"p","port":80,"nodePort":30001},{"name":"q","port":53,"nodePort":30001,"protocol":"UDP"},{"name":"r","port":80,"nodePort":-1}]},

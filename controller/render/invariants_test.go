@@ -70,8 +70,7 @@ func checkServer(t *testing.T, s render.Server, o render.Options) {
 	if !usable(vip) || s.Key.Addr.Port() == 0 || vip.Is6() && !o.IPv6 || slices.ContainsFunc(o.Excluded, excluded) {
 		t.Errorf("%s can be no virtual server here", s.Key)
 	}
-	borrowed := s.Kind == render.LoadBalancer || s.Kind == render.ExternalIP
-	if borrowed && whose(s.Kind, vip) != "" {
+	if s.Kind != render.NodePort && whose(s.Kind, vip) != "" {
 		t.Errorf("%s of kind %s belongs to %s", s.Key, s.Kind, whose(s.Kind, vip))
 	}
 	if s.Kind == render.ExternalIP && len(o.AllowedExternalIPs) > 0 && !slices.ContainsFunc(o.AllowedExternalIPs, excluded) {
@@ -119,8 +118,13 @@ func checkPolicies(t *testing.T, r render.Rendered, s render.Server, svc *corev1
 		t.Fatalf("%s: there is no Local %d", s.Key, s.Local)
 	}
 	l := r.Locals[s.Local]
-	if len(l.Reals) == 0 || l.Protocol != s.Key.Protocol || l.IPv6 != s.Key.Addr.Addr().Is6() || l.Config != s.Config {
+	if len(l.Reals) == 0 || l.Protocol != s.Key.Protocol || l.IPv6 != s.Key.Addr.Addr().Is6() {
 		t.Errorf("%s leads to %+v", s.Key, l)
+	}
+	// Affinity is by hashing there: see byMark.
+	if hashes := l.Config.Scheduler == "mh" || l.Config.Scheduler == "sh"; l.Config.Persistence > 0 ||
+		s.Config.Persistence > 0 && !hashes || s.Config.Persistence == 0 && l.Config != s.Config {
+		t.Errorf("%s: %+v leads to %+v", s.Key, s.Config, l.Config)
 	}
 	for at := range l.Reals {
 		if !slices.Contains(r.Hairpin, at.Addr()) {
