@@ -26,19 +26,16 @@ func (r *rig) facts(change func()) int {
 }
 
 func (r *rig) hosts(addrs ...string) {
-	r.host = nil
+	r.world.host = nil
 	for _, addr := range addrs {
-		r.host = append(r.host, netip.MustParseAddr(addr))
+		r.world.host = append(r.world.host, netip.MustParseAddr(addr))
 	}
 }
 
 // mustBeFresh checks that the kernel holds what a full sync would write into an empty one.
 func (r *rig) mustBeFresh(when string) {
 	r.t.Helper()
-	w := emptyRig(r.world)
-	w.host, w.options = r.host, r.options
-	w.restart()
-	if got, want := renamed(r.kernel()), renamed(w.kernel()); got != want {
+	if got, want := renamed(r.kernel()), freshly(r.c); got != want {
 		r.t.Fatalf("%s, the kernel holds\n%s\nwant\n%s\nlog:\n%s", when, got, want, r.log)
 	}
 }

@@ -255,9 +255,7 @@ func TestOneFamilyOfALocalServiceGoes(t *testing.T) {
 	if text := r.ipvs.Dump(); strings.Contains(text, " -6 ") || !strings.Contains(text, withMarks("-A -f M1 -s rr")) {
 		t.Errorf("no endpoint of IPv6 is here any more, and the kernel holds\n%s", text)
 	}
-	if got, want := renamed(r.kernel()), renamed(freshly(r.world)); got != want {
-		t.Errorf("the kernel holds\n%s\nwant\n%s", got, want)
-	}
+	r.mustBeFresh("in the end")
 }
 
 // TestForeignServersByMarkAreLeftAlone, also when they are not even far from ours.
@@ -290,9 +288,7 @@ func TestAServerLeftByAnEarlierRangeGoes(t *testing.T) {
 	r.options = func(*Options) {}
 	r.restart()
 	r.drained()
-	if got, want := renamed(r.kernel()), renamed(freshly(r.world)); got != want {
-		t.Errorf("the kernel holds\n%s\nwant\n%s", got, want)
-	}
+	r.mustBeFresh("in the end")
 }
 
 // TestAFullSetIsAnErrorThatIsSeen, and what should be behind it is not there without it.
@@ -325,7 +321,7 @@ func TestAFullSetIsAnErrorThatIsSeen(t *testing.T) {
 		}
 		r.refuse("")
 		r.later(time.Minute)
-		if got, want := renamed(r.kernel()), renamed(freshly(r.world)); got != want {
+		if got, want := renamed(r.kernel()), freshly(r.c); got != want {
 			t.Errorf("when there is room in %s again, the kernel holds\n%s\nwant\n%s", set, got, want)
 		}
 	}
@@ -356,7 +352,5 @@ func TestTheHeirOfAnAddressGetsAMarkOfItsOwn(t *testing.T) {
 		t.Errorf("the heir's endpoint is behind the old mark:\n%s", text)
 	}
 	r.drained()
-	if got, want := renamed(r.kernel()), renamed(freshly(r.world)); got != want {
-		t.Errorf("the kernel holds\n%s\nwant\n%s", got, want)
-	}
+	r.mustBeFresh("in the end")
 }

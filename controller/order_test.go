@@ -117,7 +117,7 @@ func TestTheServiceChangesItsTypeAtRunTime(t *testing.T) {
 				r.round()
 			}
 			r.drained()
-			if got, want := renamed(r.kernel()), renamed(freshly(r.world)); got != want {
+			if got, want := renamed(r.kernel()), freshly(r.c); got != want {
 				t.Fatalf("from shape %d to %d, the kernel holds\n%s\nwant\n%s", i, j, got, want)
 			}
 		}

@@ -32,6 +32,7 @@ func TestIncrementalEqualsFreshOnTheKernel(t *testing.T) {
 			e := events.Example(seed*steps + step)
 			e.apply(w)
 			c.dirty.add(e.name)
+			c.factsChanged()
 			now = now.Add(e.wait)
 			if e.restart {
 				c = newTestController(w, kernel, log, func() bool { return true })
@@ -45,8 +46,8 @@ func TestIncrementalEqualsFreshOnTheKernel(t *testing.T) {
 			now = now.Add(20 * time.Minute)
 			c.round(context.Background(), now)
 		}
-		got := ipvs.Dump(kernel.IPVS) + masq.Dump(kernel.Masq) + dummyif.Dump(kernel.Dummyif)
-		if want := freshly(w); got != want {
+		got := renamed(ipvs.Dump(kernel.IPVS) + masq.Dump(kernel.Masq) + dummyif.Dump(kernel.Dummyif))
+		if want := freshly(c); got != want {
 			t.Fatalf("sequence %d, the kernel holds\n%s\na full sync writes\n%s\nlog:\n%s", seed, got, want, log)
 		}
 	}
@@ -85,9 +86,18 @@ func drawEvent(t *rapid.T) *event {
 		wait:    time.Duration(rapid.IntRange(0, 1200).Draw(t, "wait")) * time.Second,
 		restart: rapid.IntRange(0, 5).Draw(t, "restart") == 0,
 	}
-	if rapid.IntRange(0, 3).Draw(t, "remove") == 0 {
-		e.name = types.NamespacedName{Namespace: "ns", Name: drawName(t)}
+	switch rapid.IntRange(0, 7).Draw(t, "what") {
+	case 0:
+		e.name = named(drawName(t))
 		e.apply = func(w *world) { delete(w.services, e.name); delete(w.slices, e.name) }
+		return e
+	case 1:
+		e.name = named(drawName(t))
+		slices := drawSlices(t)
+		e.apply = func(w *world) { w.slices[e.name] = slices }
+		return e
+	case 2:
+		e.name, e.apply = named(drawName(t)), drawFacts(t)
 		return e
 	}
 	svc, slices := drawService(t), drawSlices(t)

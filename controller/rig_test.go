@@ -28,6 +28,7 @@ type world struct {
 	slices   map[types.NamespacedName][]*discoveryv1.EndpointSlice
 	this     *corev1.Node
 	others   []*corev1.Node
+	host     []netip.Addr // the host's own addresses
 }
 
 var _ objects = (*world)(nil)
@@ -36,6 +37,7 @@ func newWorld() *world {
 	return &world{
 		services: make(map[types.NamespacedName]*corev1.Service),
 		slices:   make(map[types.NamespacedName][]*discoveryv1.EndpointSlice),
+		host:     []netip.Addr{netip.MustParseAddr("192.0.2.1")},
 	}
 }
 
@@ -66,9 +68,8 @@ type rig struct {
 	dummyif  *dummyif.Fake
 	masq     *masq.Fake
 	flows    *conntrack.Fake
-	host     []netip.Addr // the host's own addresses
-	events   []string     // "Service reason: text"
-	trace    []string     // see traced
+	events   []string // "Service reason: text"
+	trace    []string // see traced
 	options  func(*Options)
 	c        *Controller
 	complete bool
@@ -94,13 +95,18 @@ func emptyRig(w *world) *rig {
 	return &rig{
 		world: w, now: time.Unix(1_700_000_000, 0), complete: true,
 		ipvs: ipvs.NewFake(), dummyif: dummyif.NewFake(), masq: masq.NewFake(), flows: conntrack.NewFake(),
-		host: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, options: func(*Options) {},
+		options: func(*Options) {}, log: new(strings.Builder),
 	}
 }
 
 // restart replaces the controller by a new one over the same kernel and the same cluster.
 func (r *rig) restart() {
-	r.log = new(strings.Builder)
+	r.start()
+	r.round()
+}
+
+// start is restart up to the first round.
+func (r *rig) start() {
 	kernel := Kernel{IPVS: r.ipvs, Dummyif: r.dummyif, Masq: r.masq, Flows: r.flows}
 	r.c = newTestController(r.world, kernel, r.log, func() bool { return r.complete }, r.mine, r.options)
 	for name := range r.world.services {
@@ -109,12 +115,10 @@ func (r *rig) restart() {
 	for name := range r.world.slices {
 		r.c.dirty.add(name)
 	}
-	r.round()
 }
 
 // mine makes the options those of this rig.
 func (r *rig) mine(o *Options) {
-	o.Host = Host{Addresses: func() ([]netip.Addr, error) { return r.host, nil }}
 	o.Events = (*recorder)(r)
 }
 
@@ -133,10 +137,10 @@ func (r *rig) told() string {
 	return text
 }
 
-func newTestController(w objects, k Kernel, log io.Writer, complete func() bool, edits ...func(*Options)) *Controller {
+func newTestController(w *world, k Kernel, log io.Writer, complete func() bool, edits ...func(*Options)) *Controller {
 	o := Options{
 		NodeName: nodeName, Scheduler: "rr", SyncPeriod: time.Hour, DrainTimeout: 15 * time.Minute,
-		Host:      Host{Addresses: func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil }},
+		Host:      Host{Addresses: func() ([]netip.Addr, error) { return w.host, nil }},
 		NodePorts: NodePorts{All: true},
 		Masq:      masq.Options{MasqueradeBit: 14, Marks: testMarks},
 	}

@@ -147,7 +147,7 @@ func (w *work) local(p port, reals Reals, ipv6 bool) int {
 	if !known {
 		i = len(w.Locals)
 		w.locals[key] = i
-		w.Locals = append(w.Locals, Local{p.name, p.protocol, ipv6, w.config, reals})
+		w.Locals = append(w.Locals, Local{p.name, p.protocol, ipv6, w.byMark(), reals})
 	}
 	return i
 }
@@ -161,6 +161,22 @@ func (w *work) taken(p port, at netip.AddrPort) bool {
 		w.problem(badPort, "port %q: %s is that of port %q already", p.name, key, other.name)
 	}
 	return twice
+}
+
+// byMark returns what a virtual server by mark does with a new connection. With session affinity it
+// hashes the client's address: persistence would work, but in a virtual server by mark it leaves the port
+// that the client came to as it is, whatever the endpoint's (ip_vs_sched_persist,
+// net/netfilter/ipvs/ip_vs_core.c). Maglev hashing moves few clients when endpoints change, and none
+// when nothing does.
+func (w *work) byMark() ipvs.VirtualServer {
+	if w.config.Persistence == 0 {
+		return w.config
+	}
+	hash := ipvs.VirtualServer{Scheduler: "mh", Flags: ipvs.SchedFallback}
+	if w.o.Usable != nil && w.o.Usable(hash.Scheduler) != nil {
+		hash.Scheduler = "sh"
+	}
+	return hash
 }
 
 func (w *work) add(p port, s Server, at netip.AddrPort) {
