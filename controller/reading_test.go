@@ -179,3 +179,23 @@ func TestRealServersThatCannotBeReadAreTriedAgainAndTold(t *testing.T) {
 		t.Error("read, and still counted as unreadable")
 	}
 }
+
+// TestAnAuditThatIsLateGoesOnToItsEnd: where rounds are rare, a new audit must not begin before every
+// real server has been looked at, or the last ones never would.
+func TestAnAuditThatIsLateGoesOnToItsEnd(t *testing.T) {
+	r := newRig(t)
+	for n := range 40 {
+		r.set(service("web"+vip(n), vip(n)), endpoints(endpoint(n)))
+	}
+	r.round()
+	held := r.kernel()
+	for n := range 40 {
+		for real := range r.c.ipvs.Reals(r.key(vip(n)+":80", ipvs.TCP)) {
+			r.ipvs.Apply([]ipvs.Op{{Verb: ipvs.DeleteReal, Key: r.key(vip(n)+":80", ipvs.TCP), Real: real}})
+		}
+	}
+	for range 1 + auditSteps/2 {
+		r.later(time.Hour) // a whole period each
+	}
+	r.mustHold(held)
+}

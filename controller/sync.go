@@ -100,7 +100,7 @@ func (c *Controller) resync(now time.Time) error {
 	switch {
 	case c.stale:
 		return c.resyncAll(now)
-	case auditing && c.ipvs.Unread() > 0 && now.Before(c.trigger.next):
+	case auditing && c.ipvs.Unread() > 0 && (now.Before(c.trigger.next) || !c.ipvs.Tried()):
 		return c.resyncReals(now, c.auditStep)
 	case auditing:
 		_, err := c.resyncAllBut(now)

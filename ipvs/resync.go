@@ -35,7 +35,7 @@ func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 			drift++
 		}
 	}
-	t.unread = t.unread[:0]
+	t.unread, t.again = t.unread[:0], nil
 	var errs []error
 	for k, v := range dump {
 		known := t.Has(k)
@@ -56,11 +56,13 @@ func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 }
 
 // ResyncReals reads the real servers of the next virtual servers that ResyncServers left, at most
-// limit of them. Those that could not be read come again behind all others.
+// limit of them. Those that could not be read come again when all others have been.
 func (t *Table) ResyncReals(limit int) (drift int, err error) {
+	if len(t.unread) == 0 {
+		t.unread, t.again = t.again, nil
+	}
 	n := min(limit, len(t.unread))
 	var errs []error
-	var again []Key
 	for _, k := range t.unread[:n] {
 		if !t.Has(k) {
 			continue // deleted meanwhile
@@ -69,15 +71,18 @@ func (t *Table) ResyncReals(limit int) (drift int, err error) {
 		drift += more
 		if err != nil {
 			errs = append(errs, err)
-			again = append(again, k)
+			t.again = append(t.again, k)
 		}
 	}
-	t.unread = append(t.unread[n:], again...)
+	t.unread = t.unread[n:]
 	return drift, errors.Join(errs...)
 }
 
 // Unread is the number of virtual servers that wait for ResyncReals.
-func (t *Table) Unread() int { return len(t.unread) }
+func (t *Table) Unread() int { return len(t.unread) + len(t.again) }
+
+// Tried reports that all that are still unread could not be read.
+func (t *Table) Tried() bool { return len(t.unread) == 0 }
 
 // resyncReals reads the real servers of one virtual server.
 func (t *Table) resyncReals(k Key) (drift int, err error) {
