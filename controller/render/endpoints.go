@@ -174,7 +174,7 @@ func (all endpoints) localReady(ipv4, ipv6 bool) int {
 	for _, port := range all {
 		for at, e := range port {
 			switch addr := at.Addr(); {
-			case !e.local || !e.ready:
+			case !e.local || !e.ready || e.terminating || e.weight == 0: // 0 is maintenance
 			case addr.Is4() && ipv4:
 				v4[addr] = struct{}{}
 			case addr.Is6() && ipv6:
