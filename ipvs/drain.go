@@ -77,6 +77,18 @@ func (t *Table) undrain(k Key, real netip.AddrPort) {
 	}
 }
 
+// without deletes a key, and returns another map in place of one that has become empty: a map keeps the
+// size that it once had, and to range over it costs as much. At the start every key is dirty.
+func without[K comparable, V any](m map[K]V, k K) map[K]V {
+	if _, there := m[k]; !there {
+		return m
+	}
+	if delete(m, k); len(m) == 0 {
+		return make(map[K]V)
+	}
+	return m
+}
+
 // connected reports whether connections have an end that is worth waiting for.
 func (t *Table) connected(k Key) bool {
 	if k.Mark != 0 {

@@ -235,18 +235,6 @@ func (t *Table) touch(k Key) {
 	}
 }
 
-// without deletes a key, and returns another map in place of one that has become empty: a map keeps the
-// size that it once had, and to range over it costs as much. At the start every key is dirty.
-func without[K comparable, V any](m map[K]V, k K) map[K]V {
-	if _, there := m[k]; !there {
-		return m
-	}
-	if delete(m, k); len(m) == 0 {
-		return make(map[K]V)
-	}
-	return m
-}
-
 // Messages is the number of netlink messages, reads included, that this table has caused.
 func (t *Table) Messages() uint64 { return t.messages }
 
