@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -209,7 +210,11 @@ func TestContractOfTheKernel(t *testing.T) {
 
 func testContract(t *testing.T, open func(testing.TB) subject) {
 	for _, c := range contract {
-		t.Run(c.name, func(t *testing.T) { runScript(t, open(t), c.script, c.dump) })
+		t.Run(c.name, func(t *testing.T) {
+			k := open(t)
+			runScript(t, k, c.script, c.dump)
+			bothWaysOfReadingAgree(t, k)
+		})
 	}
 	t.Run("of many operations exactly the wrong ones fail", func(t *testing.T) { everySeventhFails(t, open(t)) })
 	t.Run("a missing virtual server has no real servers, without an error", func(t *testing.T) {
@@ -231,6 +236,32 @@ func testContract(t *testing.T, open func(testing.TB) subject) {
 			t.Error("busy")
 		}
 	})
+}
+
+// bothWaysOfReadingAgree reads real servers for one virtual server at a time, and all at once.
+func bothWaysOfReadingAgree(t *testing.T, k Kernel) {
+	t.Helper()
+	servers, err := k.Servers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := k.AllRealServers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key := range servers {
+		one, err := k.RealServers(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(one, all[key]) {
+			t.Errorf("%s: %v by itself, %v among all", key, one, all[key])
+		}
+		delete(all, key)
+	}
+	if len(all) > 0 {
+		t.Errorf("real servers of virtual servers that are not there: %v", all)
+	}
 }
 
 func runScript(t *testing.T, k subject, text, dump string) {

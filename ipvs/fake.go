@@ -133,6 +133,18 @@ func (f *Fake) RealServers(k Key) (map[netip.AddrPort]RealStatus, error) {
 	return nil, nil
 }
 
+// AllRealServers implements Kernel.
+func (f *Fake) AllRealServers() (map[Key]map[netip.AddrPort]RealStatus, error) {
+	f.Messages++
+	all := make(map[Key]map[netip.AddrPort]RealStatus)
+	for k, s := range f.servers {
+		if len(s.reals) > 0 {
+			all[k] = maps.Clone(s.reals)
+		}
+	}
+	return all, nil
+}
+
 // SetConnections makes a real server look busy, or idle again.
 func (f *Fake) SetConnections(k Key, real netip.AddrPort, active int) {
 	s, ok := f.servers[k]

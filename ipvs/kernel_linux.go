@@ -3,6 +3,7 @@ package ipvs
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -25,6 +26,7 @@ type Linux struct {
 	conn   *nlbatch.Conn
 	family uint16
 	reader *moby.Handle
+	proc   *os.File // the whole table as text
 	batch  nlbatch.Batch
 }
 
@@ -50,7 +52,14 @@ func Open() (*Linux, error) {
 		conn.Close()
 		return nil, fmt.Errorf("open IPVS reader: %w", err)
 	}
-	return &Linux{conn: conn, family: family, reader: reader}, nil
+	// An open file stays with its network namespace, whatever thread reads it.
+	proc, err := os.Open("/proc/thread-self/net/ip_vs")
+	if err != nil {
+		reader.Close()
+		conn.Close()
+		return nil, fmt.Errorf("open the IPVS table: %w", err)
+	}
+	return &Linux{conn: conn, family: family, reader: reader, proc: proc}, nil
 }
 
 // genericFamily returns the number of the generic netlink family IPVS.
@@ -73,7 +82,7 @@ func genericFamily() (uint16, error) {
 // Close releases the sockets.
 func (l *Linux) Close() error {
 	l.reader.Close()
-	return l.conn.Close()
+	return errors.Join(l.proc.Close(), l.conn.Close())
 }
 
 // Apply implements Kernel.
@@ -158,6 +167,14 @@ func (l *Linux) RealServers(k Key) (map[netip.AddrPort]RealStatus, error) {
 		}
 	}
 	return reals, nil
+}
+
+// AllRealServers implements Kernel.
+func (l *Linux) AllRealServers() (map[Key]map[netip.AddrPort]RealStatus, error) {
+	if _, err := l.proc.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return readProc(l.proc)
 }
 
 func toStatus(d *moby.Destination) RealStatus {

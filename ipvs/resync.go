@@ -36,23 +36,35 @@ func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 		}
 	}
 	t.unread, t.again = t.unread[:0], nil
-	var errs []error
+	var strange []Key
 	for k, v := range dump {
-		known := t.Has(k)
-		if !known && !t.Desires(k) && !owned(k) {
+		switch {
+		case t.Has(k):
+			t.unread = append(t.unread, k)
+			t.setActual(k, v)
+		case t.Desires(k) || owned(k):
+			strange = append(strange, k)
+		}
+	}
+	return drift, t.adopt(strange, dump)
+}
+
+// adopt takes over virtual servers that were not known. Their real servers must be known before anything
+// is written to them.
+func (t *Table) adopt(keys []Key, dump map[Key]VirtualServer) error {
+	read, err := t.reader(len(keys))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, k := range keys {
+		if _, err := t.resyncReals(k, read); err != nil {
+			errs = append(errs, err)
 			continue
 		}
-		if !known { // its real servers must be known before anything is written to it
-			if _, err := t.resyncReals(k); err != nil {
-				errs = append(errs, err)
-				continue
-			}
-		} else {
-			t.unread = append(t.unread, k)
-		}
-		t.setActual(k, v)
+		t.setActual(k, dump[k])
 	}
-	return drift, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // ResyncReals reads the real servers of the next virtual servers that ResyncServers left, at most
@@ -62,12 +74,16 @@ func (t *Table) ResyncReals(limit int) (drift int, err error) {
 		t.unread, t.again = t.again, nil
 	}
 	n := min(limit, len(t.unread))
+	read, err := t.reader(n)
+	if err != nil {
+		return 0, err
+	}
 	var errs []error
 	for _, k := range t.unread[:n] {
 		if !t.Has(k) {
 			continue // deleted meanwhile
 		}
-		more, err := t.resyncReals(k)
+		more, err := t.resyncReals(k, read)
 		drift += more
 		if err != nil {
 			errs = append(errs, err)
@@ -84,12 +100,36 @@ func (t *Table) Unread() int { return len(t.unread) + len(t.again) }
 // Tried reports that all that are still unread could not be read.
 func (t *Table) Tried() bool { return len(t.unread) == 0 }
 
-// resyncReals reads the real servers of one virtual server.
-func (t *Table) resyncReals(k Key) (drift int, err error) {
+// manyServers is from how many virtual servers on one read of everything costs less than one read of each.
+const manyServers = 24
+
+// reader returns what reads the real servers of virtual servers, n of them.
+func (t *Table) reader(n int) (read func(Key) (map[netip.AddrPort]RealStatus, error), err error) {
+	if n < manyServers {
+		return t.readOne, nil
+	}
+	t.messages++
+	all, err := t.kernel.AllRealServers()
+	if err != nil {
+		return nil, fmt.Errorf("read all real servers: %w", err)
+	}
+	return func(k Key) (map[netip.AddrPort]RealStatus, error) { return all[k], nil }, nil
+}
+
+func (t *Table) readOne(k Key) (map[netip.AddrPort]RealStatus, error) {
 	t.messages++
 	status, err := t.kernel.RealServers(k)
 	if err != nil {
-		return 0, fmt.Errorf("read real servers of %s: %w", k, err)
+		return nil, fmt.Errorf("read real servers of %s: %w", k, err)
+	}
+	return status, nil
+}
+
+// resyncReals takes over the real servers of one virtual server.
+func (t *Table) resyncReals(k Key, read func(Key) (map[netip.AddrPort]RealStatus, error)) (drift int, err error) {
+	status, err := read(k)
+	if err != nil {
+		return 0, err
 	}
 	seen := make(map[netip.AddrPort]RealServer, len(status))
 	for addr, s := range status {

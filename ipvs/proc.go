@@ -1,0 +1,111 @@
+package ipvs
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// readProc reads the text of /proc/net/ip_vs (ip_vs_info_seq_show, net/netfilter/ipvs/ip_vs_ctl.c). It is
+// the only place where the kernel tells the real servers of all virtual servers at once; netlink tells
+// them for one at a time. What it does not tell of a virtual server, its flags, netlink has in one dump.
+//
+// A virtual server by mark is shown without its family, which its real servers tell. One without any
+// is left out.
+func readProc(in io.Reader) (map[Key]map[netip.AddrPort]RealStatus, error) {
+	all := make(reals)
+	var key Key
+	scanner := bufio.NewScanner(in)
+	for scanner.Scan() {
+		fields := strings.Fields(scanner.Text())
+		switch {
+		case len(fields) < 2:
+		case fields[0] == "->":
+			if err := all.add(key, fields); err != nil {
+				return nil, fmt.Errorf("%w in %q", err, scanner.Text())
+			}
+		default:
+			var err error
+			if key, err = procKey(fields[0], fields[1]); err != nil {
+				return nil, fmt.Errorf("%w in %q", err, scanner.Text())
+			}
+		}
+	}
+	return all, scanner.Err()
+}
+
+// reals is the real servers of every virtual server that has any.
+type reals map[Key]map[netip.AddrPort]RealStatus
+
+// procKey reads the first two words of a virtual server's line. Those of the heading make no key.
+func procKey(protocol, text string) (Key, error) {
+	number, known := map[string]Protocol{"TCP": TCP, "UDP": UDP, "SCTP": SCTP}[protocol]
+	switch {
+	case known:
+		addr, err := procAddr(text)
+		return Key{Addr: addr, Protocol: number}, err
+	case protocol == "FWM":
+		mark, err := strconv.ParseUint(text, 16, 32)
+		return MarkKey(uint32(mark), false), err
+	}
+	return Key{}, nil
+}
+
+// add reads a real server's line: -> address forwarding weight active inactive.
+func (all reals) add(key Key, fields []string) error {
+	if key == (Key{}) {
+		return nil // of the heading
+	}
+	if len(fields) < 6 {
+		return io.ErrUnexpectedEOF
+	}
+	addr, err := procAddr(fields[1])
+	if err != nil {
+		return err
+	}
+	var numbers [3]int
+	for i := range numbers {
+		if numbers[i], err = strconv.Atoi(fields[3+i]); err != nil {
+			return err
+		}
+	}
+	if key.Mark != 0 {
+		key = MarkKey(key.Mark, addr.Addr().Is6())
+	}
+	if all[key] == nil {
+		all[key] = make(map[netip.AddrPort]RealStatus)
+	}
+	all[key][addr] = RealStatus{
+		RealServer:        RealServer{Weight: uint16(numbers[0]), Foreign: fields[2] != "Masq"},
+		ActiveConnections: numbers[1], InactiveConnections: numbers[2],
+	}
+	return nil
+}
+
+// procAddr reads 0A60000A:0050 or [fd00:0010:0096:0000:0000:0000:0000:000a]:0050.
+func procAddr(text string) (netip.AddrPort, error) {
+	at := strings.LastIndexByte(text, ':')
+	if at < 0 {
+		return netip.AddrPort{}, fmt.Errorf("no port")
+	}
+	port, err := strconv.ParseUint(text[at+1:], 16, 16)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	if inner, ok := strings.CutPrefix(text[:at], "["); ok {
+		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		return netip.AddrPortFrom(addr, uint16(port)), err
+	}
+	bytes, err := hex.DecodeString(text[:at])
+	if err != nil || len(bytes) != 4 {
+		return netip.AddrPort{}, fmt.Errorf("no address")
+	}
+	var four [4]byte
+	binary.BigEndian.PutUint32(four[:], binary.BigEndian.Uint32(bytes))
+	return netip.AddrPortFrom(netip.AddrFrom4(four), uint16(port)), nil
+}
