@@ -72,15 +72,11 @@ func (s *session) coldSamples(at []time.Duration) error {
 // coldOfFairlead keeps what Fairlead's log tells, for the comparison with the floor: the first round that writes begins
 // when the informers have synced, and lasts until everything is in the kernel.
 func (s *session) coldOfFairlead(at []time.Duration) error {
-	list, err := rounds(s.run.log)
-	for err == nil && len(list) == 0 { // all is served, so the line is on its way
-		time.Sleep(10 * time.Millisecond)
-		list, err = rounds(s.run.log)
-	}
+	first, err := s.firstRound()
 	if err != nil {
 		return err
 	}
-	synced := list[0].ended.Add(-list[0].took).Sub(s.run.started)
+	synced := first.ended.Add(-first.took).Sub(s.run.started)
 	values, err := metrics(s.site.near.Namespace)
 	if err != nil {
 		return err
@@ -92,8 +88,8 @@ func (s *session) coldOfFairlead(at []time.Duration) error {
 		{"informers-synced", "s", synced.Seconds()},
 		{"apiserver-after-sync", "s", (at[0] - synced).Seconds()},
 		{"dns-after-sync", "s", (at[1] - synced).Seconds()},
-		{"programming", "s", list[0].took.Seconds()},
-		{"writes", "messages", float64(list[0].writes)},
+		{"programming", "s", first.took.Seconds()},
+		{"writes", "messages", float64(first.writes)},
 		{"messages", "messages", values["fairlead_kernel_messages_total"]},
 	} {
 		if err := s.add(m.metric, m.unit, m.value); err != nil {
@@ -101,6 +97,22 @@ func (s *session) coldOfFairlead(at []time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// firstRound is the first round of this run that wrote something. What it wrote is served already, so its line in the log
+// is there or about to come.
+func (s *session) firstRound() (round, error) {
+	for range 1000 {
+		list, err := rounds(s.run.log)
+		if err != nil {
+			return round{}, err
+		}
+		if len(list) > 0 {
+			return list[0], nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return round{}, fmt.Errorf("no round in Fairlead's log, the end of which is:\n%s", s.run.tail())
 }
 
 // quietened keeps when the subject had nothing more to do.

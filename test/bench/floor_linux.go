@@ -107,6 +107,9 @@ func (m *measurement) servers() ([]floor.Server, error) {
 	for i := range m.services {
 		list = append(list, floor.Server{VIP: dataset.VIP(i), Reals: reals(dataset.Endpoints(i))})
 	}
+	if m.wide > 0 {
+		list = append(list, floor.Server{VIP: dataset.WideVIP, Reals: reals(dataset.Wide(m.wide))})
+	}
 	return list, nil
 }
 
@@ -150,7 +153,7 @@ func (f *floorSite) restart(ctx context.Context) error {
 // burst writes as many changed endpoints as the subjects have to.
 func (f *floorSite) burst(context.Context) error {
 	n := min(f.effort.burst, f.services)
-	changed := f.servers[2 : 2+n]
+	changed := f.servers[2 : 2+n] // behind the API server and the DNS
 	added := make([]netip.AddrPort, n)
 	for i := range added {
 		added[i] = netip.AddrPortFrom(dataset.Fresh(i), dataset.EndpointPort)

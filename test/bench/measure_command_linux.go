@@ -51,6 +51,12 @@ func measureCommand(ctx context.Context, args []string, out io.Writer) (err erro
 	}
 	defer func() { err = errors.Join(err, samples.Close()) }()
 	m.record = &record{samples: samples, say: sayTo(out)}
+	err = m.record.add(result.Sample{
+		Row: "machine", Subject: "vm", Services: m.services, Metric: "calibration", Unit: "s", Value: calibrate().Seconds(),
+	})
+	if err != nil {
+		return err
+	}
 	return m.measure(ctx)
 }
 
@@ -64,12 +70,6 @@ func (m *measurement) measure(ctx context.Context) (err error) {
 		return fmt.Errorf("make a folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(m.dir)) }()
-	err = m.record.add(result.Sample{
-		Row: "machine", Subject: "vm", Services: m.services, Metric: "calibration", Unit: "s", Value: calibrate().Seconds(),
-	})
-	if err != nil {
-		return err
-	}
 	return m.all(ctx)
 }
 

@@ -47,7 +47,7 @@ var rows = map[string]func(context.Context, *session) error{
 // all measures the floor and the subjects. A subject that fails does not keep the others from their turn.
 func (m *measurement) all(ctx context.Context) error {
 	var errs []error
-	if m.wantsSubject(floorName) && m.wide == 0 {
+	if m.wantsSubject(floorName) && (m.wide == 0 || m.quick) {
 		if err := m.floor(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("floor: %w", err))
 		}

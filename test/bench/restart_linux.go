@@ -35,7 +35,22 @@ func restart(ctx context.Context, s *session) error {
 	if err := s.add("change-served", "s", arrivals[0].Sub(s.run.started).Seconds()); err != nil {
 		return err
 	}
+	if err := s.keepSynced(); err != nil {
+		return err
+	}
 	return s.settle(ctx)
+}
+
+// keepSynced keeps when Fairlead's informers had synced: when its first round that writes began.
+func (s *session) keepSynced() error {
+	if !s.subject.fairlead {
+		return nil
+	}
+	first, err := s.firstRound()
+	if err != nil {
+		return err
+	}
+	return s.add("informers-synced", "s", first.ended.Add(-first.took).Sub(s.run.started).Seconds())
 }
 
 func (s *session) restartUnchanged(ctx context.Context) error {

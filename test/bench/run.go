@@ -60,9 +60,6 @@ func runCommand(ctx context.Context, args []string, out io.Writer) (err error) {
 	if r.sizes, err = numbers(*sizes); err != nil {
 		return fmt.Errorf("-sizes: %w", err)
 	}
-	if r.quick {
-		r.sizes = []int{50}
-	}
 	if err := r.check(); err != nil {
 		return err
 	}

@@ -19,15 +19,14 @@ import (
 // TestQuick runs a little of every row, with Fairlead and the floor, so that the benchmark does not rot between two
 // measurements. The numbers are not looked at, but that they are there.
 func TestQuick(t *testing.T) {
-	m, samples := smoke(t, part{services: 20, wide: 200})
-	check(t, m.measure(t.Context()))
-	m.part.wide = 0
+	m, samples := smoke(t, plan{quick: true}.parts()[0])
+	m.subjects = []string{floorName, "fairlead-route"} // the other way to bind is in the other test
 	check(t, m.measure(t.Context()))
 
 	r := result.Result{Samples: samples(t)}
 	for _, want := range []struct{ row, subject, metric string }{
 		{"cold", "floor", "programming-route"}, {"cold", "floor", "programming-address"},
-		{"cold", "fairlead-route", "last"}, {"cold", "fairlead-address", "last"},
+		{"cold", "fairlead-route", "last"},
 		{"cold", "fairlead-route", "apiserver-after-sync"}, {"cold", "fairlead-route", "programming"},
 		{"idle", "fairlead-route", "cpu"}, {"idle", "fairlead-route", "rss"},
 		{"change", "fairlead-route", "latency"}, {"change", "fairlead-route", "cpu"}, {"change", "fairlead-route", "writes"},
@@ -76,14 +75,16 @@ func TestTheFloorWritesTheSame(t *testing.T) {
 }
 
 // kernelOf is what a proxy left in the near node's kernel. Fairlead has more sets than it needs for these Services; only
-// entries are compared.
+// entries are compared. One entry more is right: the API server's endpoint has no node, so it may be on this one,
+// and may need masquerading.
 func kernelOf(t *testing.T, s *site) string {
 	t.Helper()
 	dump, err := s.near.Dump(t.Context())
 	check(t, err)
 	lines := strings.SplitAfter(dump.IPVS+dump.Ipset+dump.Addrs+dump.Routes, "\n")
 	return strings.Join(slices.DeleteFunc(lines, func(line string) bool {
-		return !strings.HasPrefix(line, "-") && !strings.HasPrefix(line, "add ") && !strings.Contains(line, "kube-ipvs0")
+		return !strings.HasPrefix(line, "-") && !strings.HasPrefix(line, "add ") && !strings.Contains(line, "kube-ipvs0") ||
+			line == "add FAIRLEAD-HAIRPIN "+advertised+","+advertised+"\n"
 	}), "")
 }
 

@@ -44,7 +44,8 @@ func Open() (f *Floor, err error) {
 	}
 	for _, command := range [][]string{
 		{"ip", "link", "add", Device, "type", "dummy"},
-		{"ip", "link", "set", Device, "addrgenmode", "none", "up"},
+		{"ip", "link", "set", Device, "addrgenmode", "none"}, // no address of its own
+		{"ip", "link", "set", Device, "up"},
 		{"ipset", "create", servedSet, "hash:ip,port", "maxelem", "1048576"},
 		{"ipset", "create", vipSet, "hash:ip", "maxelem", "1048576"},
 	} {
