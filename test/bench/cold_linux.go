@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/fairlead-lb/fairlead/test/bench/dataset"
@@ -48,12 +49,9 @@ func cold(ctx context.Context, s *session) error {
 	return s.quietened(ctx)
 }
 
-// coldSamples keeps when the API server, the DNS, the first and the last other Service were served.
+// coldSamples keeps when the API server, the DNS and the last other Service were served.
 func (s *session) coldSamples(at []time.Duration) error {
-	last, first := at[2], at[2]
-	for _, t := range at[2:] {
-		last, first = max(last, t), min(first, t)
-	}
+	last := slices.Max(at[2:])
 	cpu, err := s.run.cpu()
 	if err != nil {
 		return err
@@ -61,7 +59,7 @@ func (s *session) coldSamples(at []time.Duration) error {
 	for _, m := range []struct {
 		metric string
 		value  time.Duration
-	}{{"apiserver", at[0]}, {"dns", at[1]}, {"first", first}, {"last", last}, {"cpu", cpu}} {
+	}{{"apiserver", at[0]}, {"dns", at[1]}, {"last", last}, {"cpu", cpu}} {
 		if err := s.add(m.metric, "s", m.value.Seconds()); err != nil {
 			return err
 		}

@@ -66,12 +66,7 @@ func (m *measurement) all(ctx context.Context) error {
 
 // one measures one subject in a network of its own.
 func (m *measurement) one(ctx context.Context, subject Subject) (err error) {
-	var todo []string
-	for _, row := range rowNames {
-		if m.part.has(m.plan, subject.Name, row) {
-			todo = append(todo, row)
-		}
-	}
+	todo := m.order(m.plan, subject.Name)
 	if len(todo) == 0 {
 		return nil
 	}

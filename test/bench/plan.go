@@ -9,8 +9,9 @@ import (
 	"github.com/fairlead-lb/fairlead/test/bench/dataset"
 )
 
-// Names of rows, in the order in which they are measured: the last one ends the subject.
-var rowNames = []string{"cold", "idle", "change", "burst", "restart", "wide", "datapath"}
+// Names of rows, in the order in which they are measured. Restart comes before anything has changed, so that nothing
+// drains. The last one ends Fairlead.
+var rowNames = []string{"cold", "idle", "restart", "change", "burst", "wide", "datapath"}
 
 const (
 	floorName = "floor"
@@ -71,11 +72,27 @@ func (pt part) has(p plan, subject, row string) bool {
 		return false
 	case subject == "fairlead-address": // as fairlead-route but for the binding
 		return pt.services <= addressesUpTo && row == "cold"
-	case strings.HasPrefix(subject, "kube-proxy"):
+	case isPeer(subject):
 		return pt.services <= peersUpTo && !p.quick
 	}
 	return true
 }
+
+// order returns the rows of a subject at that size. The peers' restart comes last: for as long as they are not back, what
+// else is measured says nothing.
+func (pt part) order(p plan, subject string) (list []string) {
+	for _, row := range rowNames {
+		if pt.has(p, subject, row) {
+			list = append(list, row)
+		}
+	}
+	if i := slices.Index(list, "restart"); i >= 0 && isPeer(subject) {
+		list = append(slices.Delete(list, i, i+1), "restart")
+	}
+	return list
+}
+
+func isPeer(subject string) bool { return strings.HasPrefix(subject, "kube-proxy") }
 
 // peers tells whether any peer is measured.
 func (p plan) peers() bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -97,28 +98,35 @@ func (s *site) close() error {
 	return s.lab.Close()
 }
 
-// served connects to the targets until each has accepted a connection, and calls found with the time when it did.
+// probed is how many targets are tried in turn. More would only cost the subject processor time: as long as these are
+// not served, not everything is.
+const probed = 8
+
+// served connects to the targets, the first ones first, until each has accepted a connection. It calls found with the time
+// when that was seen.
 func (s *site) served(ctx context.Context, targets []netip.AddrPort, found func(i int, at time.Time)) error {
-	open := make(map[int]netip.AddrPort, len(targets))
-	for i, t := range targets {
-		open[i] = t
+	open := make([]int, len(targets)) // indices of those that are not served yet
+	for i := range open {
+		open[i] = i
 	}
 	begin := time.Now()
 	return s.caller.Do(func() error {
-		for {
-			for i := range targets {
-				if _, ok := open[i]; ok && ctx.Err() == nil && connect(open[i], connectLimit) == nil {
-					delete(open, i)
+		for len(open) > 0 {
+			before := len(open)
+			for _, i := range slices.Clone(open[:min(probed, len(open))]) {
+				if connect(targets[i], connectLimit) == nil {
 					found(i, time.Now())
+					open = slices.DeleteFunc(open, func(n int) bool { return n == i })
 				}
 			}
-			if len(open) == 0 {
-				return nil
+			if len(open) < before && ctx.Err() == nil {
+				continue
 			}
 			if err := pause(ctx, begin); err != nil {
 				return err
 			}
 		}
+		return nil
 	})
 }
 
