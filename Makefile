@@ -10,14 +10,14 @@ VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 GO_STATIC   := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 # The packages whose tests want a real kernel, in the order of their run in the VM.
-KERNEL_PACKAGES := ./internal/nlbatch ./internal/hostaddr ./ipvs ./dummyif ./masq ./conntrack ./cmd/fairlead ./controller ./test/lab ./test/e2e
+KERNEL_PACKAGES := ./internal/nlbatch ./internal/hostaddr ./ipvs ./dummyif ./masq ./conntrack ./cmd/fairlead ./controller ./test/lab ./test/e2e ./test/bench
 
 export FAIRLEAD_CACHE := $(CACHE)
 
-.PHONY: help build demo test lint unit kernel tools binaries clean
+.PHONY: help build demo test lint unit kernel bench bench-docs tools binaries clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 build: ## build bin/fairlead, static
 	$(GO_STATIC) -o bin/fairlead ./cmd/fairlead
@@ -48,6 +48,14 @@ kernel: tools binaries ## run the kernel, packet and end-to-end tests in one VM
 	done
 	$(GO_STATIC) -o $(BIN)/fairlead-demo ./test/demo
 	FAIRLEAD_TEST_BIN=$(BIN)/fairlead $(BIN)/cluster -- $(BIN)/vm -- bash test/kernel.sh $(KERNEL_PACKAGES)
+
+bench: tools binaries ## measure Fairlead beside kube-proxy and the floor: two hours; BENCH="-quick" and other flags
+	$(GO_STATIC) -o $(BIN)/bench ./test/bench
+	$(BIN)/bench $(BENCH)
+
+bench-docs: ## write docs/benchmarks.md out of the latest result in docs/results
+	cd test/tools/plot && CGO_ENABLED=0 go build -trimpath -o $(BIN)/plot .
+	go run ./test/bench docs -plot $(BIN)/plot
 
 tools: ## install the Debian packages that are missing
 	@test/install.sh

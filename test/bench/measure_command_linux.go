@@ -77,7 +77,6 @@ func (m *measurement) measure(ctx context.Context) (err error) {
 func hereSetup() result.Setup {
 	s := result.Setup{
 		Date: time.Now().UTC(), CPUs: runtime.NumCPU(), Endpoints: dataset.EndpointsPerService,
-		Emulated: os.Getenv("FAIRLEAD_VM") == "1",
 	}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
@@ -91,6 +90,7 @@ func hereSetup() result.Setup {
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		if key, value, _ := strings.Cut(lines.Text(), ":"); strings.TrimSpace(key) == "model name" {
 			s.Processor = strings.TrimSpace(value)
+			s.Emulated = strings.Contains(s.Processor, "TCG") // QEMU's name for its own interpretation
 			break
 		}
 	}

@@ -46,6 +46,11 @@ var rows = map[string]func(context.Context, *session) error{
 
 // all measures the floor and the subjects. A subject that fails does not keep the others from their turn.
 func (m *measurement) all(ctx context.Context) error {
+	if m.effort.warm {
+		if err := m.warm(ctx); err != nil {
+			return fmt.Errorf("warm up: %w", err)
+		}
+	}
 	var errs []error
 	if m.wantsSubject(floorName) && (m.wide == 0 || m.quick) {
 		if err := m.floor(ctx); err != nil {
@@ -75,11 +80,6 @@ func (m *measurement) one(ctx context.Context, subject Subject) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.site.close()) }()
-	if m.effort.warmFile {
-		if err := s.warm(ctx); err != nil {
-			return err
-		}
-	}
 	for _, row := range todo {
 		m.record.say("%s, %d Services: %s", subject.Name, m.services, row)
 		if err := s.measure(ctx, row); errors.Is(err, errNotServed) {
@@ -191,15 +191,12 @@ func (s *session) sample(metric, unit string, value float64) result.Sample {
 	return result.Sample{Row: s.row, Subject: s.subject.Name, Services: s.services, Metric: metric, Unit: unit, Value: value}
 }
 
-// warm reads the program and has the tools and modules loaded that subjects use, so that the one that comes first does
-// not pay for what the next ones find in memory.
-func (s *session) warm(ctx context.Context) error {
-	path, err := s.subject.path()
+// warm has the tools and modules loaded that subjects use, so that the one that comes first does not pay for what the next
+// ones find in memory.
+func (m *measurement) warm(ctx context.Context) error {
+	site, err := newSite(ctx, nil)
 	if err != nil {
 		return err
-	}
-	if _, err := os.ReadFile(path); err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
 	}
 	for _, command := range [][]string{
 		{"modprobe", "-a", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh", "nf_conntrack", "nf_tables", "nft_chain_nat", "nft_numgen",
@@ -208,9 +205,16 @@ func (s *session) warm(ctx context.Context) error {
 			"ip_set_hash_ipportip", "ip_set_hash_ipportnet", "ip_set_bitmap_port"},
 		{"iptables-save"}, {"ip6tables-save"}, {"ipset", "list", "-n"}, {"nft", "list", "tables"}, {"conntrack", "-C"}, {"ipvsadm", "-Sn"},
 	} {
-		if _, err := s.site.near.Run(ctx, command[0], command[1:]...); err != nil {
-			s.record.say("warming up: %v", err) // what is needed will be missed later
+		if _, err := site.near.Run(ctx, command[0], command[1:]...); err != nil {
+			m.record.say("warming up: %v", err) // what is needed will be missed later
 		}
 	}
-	return nil
+	for _, s := range subjects() {
+		if path, err := s.path(); err == nil && m.wantsSubject(s.Name) {
+			if _, err := os.ReadFile(path); err != nil {
+				m.record.say("warming up: %v", err)
+			}
+		}
+	}
+	return site.close()
 }

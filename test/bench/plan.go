@@ -102,17 +102,17 @@ func (p plan) peers() bool {
 
 // effort is how often and how long things are done.
 type effort struct {
-	samples  int // VIPs that stand for all at a cold start, and endpoints for all of a burst
-	changes  int
-	burst    int
-	wide     int // changes of the wide Service
-	idle     time.Duration
-	window   time.Duration // of the data path
-	windows  int
-	floor    int // runs
-	gap      time.Duration
-	limits   map[string]time.Duration // of a row, for each subject
-	warmFile bool
+	samples int // VIPs that stand for all at a cold start, and endpoints for all of a burst
+	changes int
+	burst   int
+	wide    int // changes of the wide Service
+	idle    time.Duration
+	window  time.Duration // of the data path
+	windows int
+	floor   int // runs
+	gap     time.Duration
+	limits  map[string]time.Duration // of a row, for each subject
+	warm    bool
 }
 
 // effortOf returns the effort of a full run, or of a quick one that only shows that all works.
@@ -127,7 +127,7 @@ func (p plan) effort() effort {
 	}
 	return effort{
 		samples: 64, changes: 200, burst: 1000, wide: 20, idle: time.Minute, window: 3 * time.Second,
-		windows: 5, floor: 5, gap: 100 * time.Millisecond, warmFile: true,
+		windows: 5, floor: 5, gap: 100 * time.Millisecond, warm: true,
 		limits: map[string]time.Duration{
 			"cold": 15 * time.Minute, "idle": 3 * time.Minute, "change": 90 * time.Second, "burst": 90 * time.Second,
 			"restart": 4 * time.Minute, "wide": 3 * time.Minute, "datapath": 2 * time.Minute,

@@ -128,16 +128,16 @@ func setup(r result.Result, file string) string {
 	if s.Quick {
 		b.WriteString("**This is a quick run, made to try the tools. Its numbers say nothing.**\n\n")
 	}
-	emulated := "with hardware virtualization or none at all"
+	processor := fmt.Sprintf("%d x %s", s.CPUs, s.Processor)
 	if s.Emulated {
-		emulated = "in a virtual machine (test/vm)"
+		processor += ", emulated"
 	}
 	rows := [][]string{
 		{"what", "value"},
 		{"date", s.Date.Format(time.DateOnly)},
 		{"Fairlead", s.Commit},
-		{"kernel", s.Kernel + ", " + emulated},
-		{"processor, as the kernel sees it", fmt.Sprintf("%d x %s", s.CPUs, s.Processor)},
+		{"kernel", s.Kernel},
+		{"processor, as the kernel sees it", processor},
 	}
 	for _, name := range []string{"kube-proxy", "kube-apiserver", "etcd"} {
 		if v, ok := s.Versions[name]; ok {
