@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -95,7 +94,7 @@ func smoke(t *testing.T, pt part) (*measurement, func(*testing.T) []result.Sampl
 	lab.NeedIPVS(t)
 	var buffer bytes.Buffer
 	m := &measurement{plan: plan{quick: true}, part: pt, dir: t.TempDir()}
-	m.record = &record{samples: &buffer, say: func(format string, args ...any) { t.Log(fmt.Sprintf(format, args...)) }}
+	m.record = &record{samples: &buffer, say: t.Logf}
 	c, err := newCluster(pt.services)
 	check(t, err)
 	t.Cleanup(func() {

@@ -16,7 +16,8 @@ import (
 // Where things are. The ranges are those of test/cluster and test/lab.
 const (
 	Namespace = "bench"
-	Near, Far = "bench-near", "bench-far" // the node of the subject, and the one where all endpoints are
+	Near      = "bench-near" // the subject's node
+	Far       = "bench-far"  // where all endpoints are
 
 	Port         = 80   // of every VIP
 	EndpointPort = 8080 // of every endpoint
