@@ -104,6 +104,23 @@ func (c *cluster) update(ctx context.Context, slice *discoveryv1.EndpointSlice) 
 	return answered, nil
 }
 
+// advertised is where the API server's own Service leads. With saved data that is still the port of the server that saved
+// it: kube-apiserver leaves the port of an endpoint that is there as it is.
+func (c *cluster) advertised(ctx context.Context) (netip.AddrPort, error) {
+	slice, err := c.client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("ask for the API server's endpoint: %w", err)
+	}
+	if len(slice.Endpoints) == 0 || len(slice.Ports) == 0 || slice.Ports[0].Port == nil {
+		return netip.AddrPort{}, errors.New("the API server's Service has no endpoint")
+	}
+	addr, err := netip.ParseAddr(slice.Endpoints[0].Addresses[0])
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("the API server's endpoint: %w", err)
+	}
+	return netip.AddrPortFrom(addr, uint16(*slice.Ports[0].Port)), nil
+}
+
 // node makes a Node object, which kube-proxy waits for.
 func (c *cluster) node(ctx context.Context, name string, addrs ...string) error {
 	nodes := c.client.CoreV1().Nodes()

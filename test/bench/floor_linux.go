@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/fairlead-lb/fairlead/test/bench/dataset"
@@ -69,10 +68,10 @@ func (m *measurement) floorRun(ctx context.Context, bind string, first bool) (er
 
 func (m *measurement) openFloor(ctx context.Context) (f *floorSite, err error) {
 	f = &floorSite{measurement: m, row: "cold"}
-	if f.servers, err = m.servers(); err != nil {
+	if f.servers, err = m.servers(ctx); err != nil {
 		return nil, err
 	}
-	if f.site, err = newSite(ctx, nil); err != nil {
+	if f.site, err = newSite(ctx, m.cluster); err != nil {
 		return nil, err
 	}
 	err = f.site.near.Do(func() error {
@@ -88,10 +87,10 @@ func (m *measurement) openFloor(ctx context.Context) (f *floorSite, err error) {
 func (f *floorSite) close() error { return errors.Join(f.floor.Close(), f.site.close()) }
 
 // servers is the dataset as the kernel should hold it, at the beginning.
-func (m *measurement) servers() ([]floor.Server, error) {
-	port, err := strconv.ParseUint(m.cluster.port, 10, 16)
+func (m *measurement) servers(ctx context.Context) ([]floor.Server, error) {
+	api, err := m.cluster.advertised(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the API server's port: %w", err)
+		return nil, err
 	}
 	reals := func(addrs []netip.Addr) (list []netip.AddrPort) {
 		for _, addr := range addrs {
@@ -99,7 +98,6 @@ func (m *measurement) servers() ([]floor.Server, error) {
 		}
 		return list
 	}
-	api := netip.AddrPortFrom(netip.MustParseAddr(advertised), uint16(port))
 	list := []floor.Server{
 		{VIP: dataset.APIServer, Reals: []netip.AddrPort{api}},
 		{VIP: dataset.DNS, Reals: reals(dataset.DNSEndpoints())},

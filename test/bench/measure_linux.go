@@ -194,7 +194,7 @@ func (s *session) sample(metric, unit string, value float64) result.Sample {
 // warm has the tools and modules loaded that subjects use, so that the one that comes first does not pay for what the next
 // ones find in memory.
 func (m *measurement) warm(ctx context.Context) error {
-	site, err := newSite(ctx, nil)
+	site, err := newSite(ctx, m.cluster)
 	if err != nil {
 		return err
 	}

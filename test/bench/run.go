@@ -22,8 +22,6 @@ import (
 )
 
 const (
-	advertised = "10.0.2.2" // where test/cluster's API server says that it is
-
 	seedVersion = "1" // of the dataset: a new one is not compatible with the data in the cache
 
 	setupFile   = "setup.json"

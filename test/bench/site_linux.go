@@ -51,30 +51,32 @@ func newSite(ctx context.Context, c *cluster) (_ *site, err error) {
 	if s.caller, err = s.near.AddPod("caller", callerAddress); err != nil {
 		return nil, err
 	}
-	if err := s.route(ctx); err != nil {
+	api, err := c.advertised(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if c != nil { // the floor asks nobody
-		if _, err := lab.Relay(ctx, s.near.Namespace, "127.0.0.1:"+c.port, c.host+":"+c.port); err != nil {
-			return nil, err
-		}
-		if _, err := lab.Relay(ctx, s.far.Namespace, advertised+":"+c.port, c.host+":"+c.port); err != nil {
-			return nil, err
-		}
+	if err := s.route(ctx, api.Addr()); err != nil {
+		return nil, err
+	}
+	if _, err := lab.Relay(ctx, s.near.Namespace, "127.0.0.1:"+c.port, c.host+":"+c.port); err != nil {
+		return nil, err
+	}
+	if _, err := lab.Relay(ctx, s.far.Namespace, api.String(), c.host+":"+c.port); err != nil {
+		return nil, err
 	}
 	s.backend, err = listen(s.far.Namespace)
 	return s, err
 }
 
-// route makes every endpoint's address the far node's own, and lets the near node refuse what is for a VIP that
+// route makes every endpoint's address the far node's own, the API server's among them, and lets the near node refuse what is for a VIP that
 // nobody serves: a probe must not wait for the answer that does not come.
-func (s *site) route(ctx context.Context) error {
+func (s *site) route(ctx context.Context, api netip.Addr) error {
 	for _, c := range []struct {
 		node *lab.Node
 		line string
 	}{
 		{s.far, "ip route add local " + dataset.FarCIDR + " dev lo"},
-		{s.far, "ip route add local " + advertised + "/32 dev lo"},
+		{s.far, "ip route add local " + api.String() + "/32 dev lo"},
 		{s.near, "ip route add unreachable " + dataset.ServiceCIDR},
 	} {
 		words := strings.Fields(c.line)
@@ -82,7 +84,7 @@ func (s *site) route(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.near.AddRoute(advertised+"/32", s.far); err != nil {
+	if err := s.near.AddRoute(api.String()+"/32", s.far); err != nil {
 		return err
 	}
 	return s.near.SetSysctl("ipv4/icmp_ratelimit", "0")
@@ -123,7 +125,7 @@ func (s *site) served(ctx context.Context, targets []netip.AddrPort, found func(
 				continue
 			}
 			if err := pause(ctx, begin); err != nil {
-				return err
+				return fmt.Errorf("%s, the first of %d: %w", targets[open[0]], len(open), err)
 			}
 		}
 		return nil
