@@ -118,7 +118,7 @@ func (s *session) quietened(ctx context.Context) error {
 	limit := min(2*time.Minute, s.effort.limits["cold"])
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeLimit)
 	defer cancel()
-	err := s.run.quiet(ctx)
+	err := s.run.quiet(ctx, s.effort.quiet)
 	since := time.Since(s.run.started).Seconds()
 	switch {
 	case err != nil && limited(ctx):
@@ -126,7 +126,7 @@ func (s *session) quietened(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	return s.add("quiet", "s", since-2) // two seconds of quiet prove it
+	return s.add("quiet", "s", since-2*s.effort.quiet.Seconds()) // the windows that prove it
 }
 
 // idle watches the subject do nothing: processor time, Fairlead's audits included, and memory.

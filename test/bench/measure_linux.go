@@ -149,7 +149,7 @@ func (s *session) settle(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, half, errTimeLimit)
 	defer cancel()
-	if err := s.run.quiet(ctx); err != nil && !limited(ctx) {
+	if err := s.run.quiet(ctx, s.effort.quiet); err != nil && !limited(ctx) {
 		return err
 	}
 	return nil

@@ -122,11 +122,11 @@ func (p plan) effort() effort {
 		for _, row := range rowNames {
 			limit[row] = time.Minute
 		}
-		return effort{samples: 8, changes: 5, burst: 20, wide: 2, idle: 2 * time.Second, window: 500 * time.Millisecond,
+		return effort{samples: 8, changes: 5, burst: 20, wide: 2, idle: 2 * time.Second, quiet: 200 * time.Millisecond, window: 500 * time.Millisecond,
 			windows: 1, floor: 1, gap: 20 * time.Millisecond, limits: limit}
 	}
 	return effort{
-		samples: 64, changes: 200, burst: 1000, wide: 20, idle: time.Minute, window: 3 * time.Second,
+		samples: 64, changes: 200, burst: 1000, wide: 20, idle: time.Minute, quiet: time.Second, window: 3 * time.Second,
 		windows: 5, floor: 5, gap: 100 * time.Millisecond, warm: true,
 		limits: map[string]time.Duration{
 			"cold": 15 * time.Minute, "idle": 3 * time.Minute, "change": 90 * time.Second, "burst": 90 * time.Second,

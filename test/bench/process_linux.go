@@ -128,9 +128,9 @@ func (p *process) memory() (rss, peak float64, err error) {
 	return rss, peak, nil
 }
 
-// quiet waits until the process uses less than a twentieth of a core, two seconds running.
-func (p *process) quiet(ctx context.Context) error {
-	const window, most = time.Second, 50 * time.Millisecond
+// quiet waits until the process uses less than a twentieth of a core for two windows of time, one after the other.
+func (p *process) quiet(ctx context.Context, window time.Duration) error {
+	most := window / 20
 	last, err := p.cpu()
 	for calm := 0; calm < 2; {
 		if err != nil {
@@ -141,7 +141,7 @@ func (p *process) quiet(ctx context.Context) error {
 		}
 		var now time.Duration
 		now, err = p.cpu()
-		if now-last < most {
+		if now-last <= most {
 			calm++
 		} else {
 			calm = 0
