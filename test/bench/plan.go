@@ -107,6 +107,7 @@ type effort struct {
 	burst   int
 	wide    int // changes of the wide Service
 	idle    time.Duration
+	quiet   time.Duration // window, see process.quiet
 	window  time.Duration // of the data path
 	windows int
 	floor   int // runs
