@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fairlead-lb/fairlead/test/bench/dataset"
 	"github.com/fairlead-lb/fairlead/test/lab"
 )
 
@@ -52,9 +53,16 @@ func datapath(ctx context.Context, s *session) error {
 	return nil
 }
 
-// window measures for a while and keeps the rate.
+// window measures for a while and keeps the rate, and how it compares with the rate just before of connections from the
+// far node to itself, which have nothing to do with the subject. The machine is faster at one time than at another;
+// what is compared between subjects is the second.
 func (s *session) window(ctx context.Context, metric string) error {
-	rate, failed, err := s.site.rate(ctx, s.sampled(), s.effort.window)
+	self := netip.AddrPortFrom(dataset.Endpoints(0)[0], dataset.EndpointPort)
+	reference, _, err := rate(ctx, s.site.far.Namespace, []netip.AddrPort{self}, s.effort.window)
+	if err != nil {
+		return err
+	}
+	rate, failed, err := rate(ctx, s.site.caller.Namespace, s.sampled(), s.effort.window)
 	if err != nil {
 		return err
 	}
@@ -62,20 +70,23 @@ func (s *session) window(ctx context.Context, metric string) error {
 	if failed > 0 {
 		sample.Note = fmt.Sprintf("%d failed", failed)
 	}
-	return s.record.add(sample)
+	if err := s.record.add(sample); err != nil {
+		return err
+	}
+	return s.add(metric+"-relative", "of the reference", rate/max(reference, 1))
 }
 
-// rate is how many connections per second a few threads open through the VIPs in turn.
-func (s *site) rate(ctx context.Context, vips []netip.AddrPort, window time.Duration) (rate float64, failed int64, err error) {
+// rate is how many connections per second a few threads open from the namespace to the targets in turn.
+func rate(ctx context.Context, from *lab.Namespace, targets []netip.AddrPort, window time.Duration) (rate float64, failed int64, err error) {
 	var good, bad atomic.Int64
 	var group sync.WaitGroup
 	errs := make([]error, callers)
 	begin := time.Now()
 	for c := range callers {
 		group.Go(func() {
-			errs[c] = s.caller.Do(func() error {
+			errs[c] = from.Do(func() error {
 				for n := c; time.Since(begin) < window && ctx.Err() == nil; n++ {
-					if connect(vips[n%len(vips)], connectLimit) == nil {
+					if connect(targets[n%len(targets)], connectLimit) == nil {
 						good.Add(1)
 					} else {
 						bad.Add(1)

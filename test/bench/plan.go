@@ -127,7 +127,7 @@ func (p plan) effort() effort {
 			windows: 1, floor: 1, gap: 20 * time.Millisecond, limits: limit}
 	}
 	return effort{
-		samples: 64, changes: 200, burst: 1000, wide: 20, idle: time.Minute, quiet: time.Second, window: 3 * time.Second,
+		samples: 64, changes: 200, burst: 1000, wide: 20, idle: time.Minute, quiet: time.Second, window: 2 * time.Second,
 		windows: 5, floor: 5, gap: 100 * time.Millisecond, warm: true,
 		limits: map[string]time.Duration{
 			"cold": 15 * time.Minute, "idle": 3 * time.Minute, "change": 90 * time.Second, "burst": 90 * time.Second,

@@ -23,8 +23,8 @@ var sections = map[string]func(result.Result) string{
 	"memory":      table("idle", cell{"rss", 0.5}, cell{"peak-rss", 0.5}),
 	"idle":        table("idle", cell{"cpu", 0.5}),
 	"wide":        columns("wide", ours, "writes", "cpu", "rss"),
-	"datapath":    table("datapath", cell{"rate", 0.5}),
-	"guard":       columns("datapath", ours, "rate", "rate-without-guard"),
+	"datapath":    table("datapath", cell{"rate-relative", 0.5}, cell{"rate", 0.5}),
+	"guard":       columns("datapath", ours, "rate-relative", "rate-without-guard-relative", "rate", "rate-without-guard"),
 	"native":      native,
 }
 
