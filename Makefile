@@ -10,7 +10,7 @@ VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 GO_STATIC   := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 # The packages whose tests want a real kernel, in the order of their run in the VM.
-KERNEL_PACKAGES := ./internal/nlbatch ./internal/hostaddr ./ipvs ./dummyif ./masq ./conntrack ./cmd/fairlead ./controller ./test/lab ./test/e2e
+KERNEL_PACKAGES := ./internal/nlbatch ./internal/hostaddr ./ipvs ./dummyif ./masq ./conntrack ./cmd/fairlead ./controller ./test/lab ./test/e2e ./test/bench
 
 export FAIRLEAD_CACHE := $(CACHE)
 
@@ -18,10 +18,10 @@ export FAIRLEAD_CACHE := $(CACHE)
 PROXIES := fairlead kube-proxy-iptables kube-proxy-nftables kube-proxy-ipvs
 ROWS    := ^TestConformance
 
-.PHONY: help build demo test lint unit kernel conformance tools binaries clean
+.PHONY: help build demo test lint unit kernel conformance bench bench-docs tools binaries clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 build: ## build bin/fairlead, static
 	$(GO_STATIC) -o bin/fairlead ./cmd/fairlead
@@ -59,6 +59,14 @@ conformance: tools binaries ## measure Fairlead and kube-proxy's modes, and writ
 	FAIRLEAD_TEST_BIN=$(BIN)/fairlead FAIRLEAD_VM_RESULTS=$(CACHE)/results $(BIN)/cluster -peers -- \
 		$(BIN)/vm -timeout 3h -- bash test/conformance.sh $(CACHE)/test/e2e.test '$(ROWS)' $(PROXIES)
 	go run ./test/conformance $(CACHE)/results/conformance-*.log
+
+bench: tools binaries ## measure Fairlead beside kube-proxy and the floor: two hours; BENCH="-quick" and other flags
+	$(GO_STATIC) -o $(BIN)/bench ./test/bench
+	$(BIN)/bench $(BENCH)
+
+bench-docs: ## write docs/benchmarks.md out of the latest result in docs/results
+	cd test/tools/plot && CGO_ENABLED=0 go build -trimpath -o $(BIN)/plot .
+	go run ./test/bench docs -plot $(BIN)/plot
 
 tools: ## install the Debian packages that are missing
 	@test/install.sh

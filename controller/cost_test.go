@@ -137,6 +137,27 @@ func BenchmarkSyncOne(b *testing.B) {
 	}
 }
 
+// BenchmarkBurst is one endpoint change in each of a thousand among N Services, at once.
+func BenchmarkBurst(b *testing.B) {
+	const burst = 1_000
+	for _, services := range []int{1_000, 10_000, 50_000} {
+		b.Run(fmt.Sprint(services), func(b *testing.B) {
+			r := rigWith(b, services)
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				for i := range burst {
+					slice := endpoints(endpoint(i), endpoint(i+1))
+					if n%2 == 0 {
+						slice = endpoints(endpoint(i), endpoint(i+1), endpoint(i+2))
+					}
+					r.set(service(fmt.Sprint("web", i), vip(i)), slice)
+				}
+				r.round()
+			}
+		})
+	}
+}
+
 // BenchmarkColdStart is N Services from the dirty set to an empty (fake) kernel.
 func BenchmarkColdStart(b *testing.B) {
 	for _, services := range []int{1_000, 10_000, 50_000} {

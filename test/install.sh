@@ -10,6 +10,7 @@ want() { # program, package
 want iptables iptables
 want ipvsadm ipvsadm
 want ipset ipset
+want nft nftables # kube-proxy's newest mode, for the benchmark
 want ip iproute2
 want conntrack conntrack
 want nft nftables # kube-proxy's, in make conformance

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 )
@@ -172,6 +173,21 @@ func ready(ctx context.Context, client *http.Client, url, token string) bool {
 func (c *cluster) stop() {
 	c.apiserver.kill()
 	c.etcd.kill()
+}
+
+// save ends both servers in an orderly way and moves etcd's data to folder, which must not exist.
+func (c *cluster) save(folder string) error {
+	c.apiserver.kill() // it keeps nothing
+	if err := c.etcd.end(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil {
+		return fmt.Errorf("keeping etcd's data: %w", err)
+	}
+	if err := os.Rename(c.path("etcd"), folder); err != nil {
+		return fmt.Errorf("keeping etcd's data: %w", err)
+	}
+	return nil
 }
 
 func (c *cluster) path(name string) string { return filepath.Join(c.dir, name) }

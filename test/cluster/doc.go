@@ -15,6 +15,9 @@
 // no controllers, no scheduler and no nodes: tests write what those would have written. Services
 // get addresses from 172.30.0.0/16 and fd00:172:30::/108.
 //
+// A cluster with many objects is made once and used often: -save keeps etcd's data when COMMAND has
+// succeeded, and -data begins with a copy of it, which is ready within seconds.
+//
 // Everything is stopped and removed at the end, and COMMAND's exit status becomes cluster's. Its own
 // statuses are 125 for a failure beside COMMAND and 128 plus the number for a signal. The cache
 // folder ($FAIRLEAD_CACHE, or fairlead in the user's) must not be under /tmp where test/vm is to see

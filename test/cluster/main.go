@@ -25,6 +25,7 @@ type options struct {
 	kubeconfig string
 	buildOnly  bool
 	peers      bool
+	data, save string // folders of etcd's data: what to begin with, where to keep it
 	argv       []string
 }
 
@@ -34,6 +35,8 @@ func run(args []string) int {
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "write the kubeconfig to this `file` (removed at the end)")
 	flags.BoolVar(&o.buildOnly, "build-only", false, "only build the programs")
 	flags.BoolVar(&o.peers, "peers", false, "build kube-proxy, too")
+	flags.StringVar(&o.data, "data", "", "begin with a copy of etcd's data in this `folder`")
+	flags.StringVar(&o.save, "save", "", "when the command succeeds, keep etcd's data in this new `folder`")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: cluster [flags] -- COMMAND [ARGS...]")
 		flags.PrintDefaults()
@@ -77,11 +80,20 @@ func (o options) run(ctx context.Context) (int, error) {
 		}
 		defer os.Remove(c.kubeconfig)
 	}
+	if o.data != "" {
+		if err := os.CopyFS(c.path("etcd"), os.DirFS(o.data)); err != nil {
+			return 0, fmt.Errorf("copying etcd's data: %w", err)
+		}
+	}
 	defer c.stop()
 	if err := c.start(ctx); err != nil {
 		return 0, err
 	}
-	return c.runCommand(ctx, o.argv)
+	status, err := c.runCommand(ctx, o.argv)
+	if err == nil && status == 0 && o.save != "" {
+		err = c.save(o.save)
+	}
+	return status, err
 }
 
 // runCommand runs the command as long as the servers live.

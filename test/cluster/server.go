@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"syscall"
+	"time"
 
 	"github.com/fairlead-lb/fairlead/test/internal/program"
 )
@@ -36,6 +38,22 @@ func startServer(name, file, log string, args ...string) (*server, error) {
 		close(s.exited)
 	}()
 	return s, nil
+}
+
+// endLimit is how long a server may take to end in an orderly way.
+const endLimit = 30 * time.Second
+
+// end asks the server to end and waits until it has.
+func (s *server) end() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("ending %s: %w", s.name, err)
+	}
+	select {
+	case <-s.exited:
+		return nil
+	case <-time.After(endLimit):
+		return fmt.Errorf("%s does not end within %s", s.name, endLimit)
+	}
 }
 
 // kill ends the server and waits for its end. A nil server was never started.

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-lb/fairlead/test/bench/dataset"
+	"github.com/fairlead-lb/fairlead/test/lab"
+)
+
+// backend accepts connections at every endpoint's address and knows which address each was for. Its listener is closed
+// with the namespace's devices and processes, at the latest by close.
+type backend struct {
+	listener net.Listener
+
+	mu    sync.Mutex
+	watch *watch
+}
+
+// watch is when each of some changed endpoints was reached for the first time.
+type watch struct {
+	index map[netip.Addr]int
+
+	mu   sync.Mutex
+	at   []time.Time
+	left int
+}
+
+func listen(n *lab.Namespace) (*backend, error) {
+	listener, err := n.ListenTCP(fmt.Sprintf("0.0.0.0:%d", dataset.EndpointPort))
+	if err != nil {
+		return nil, err
+	}
+	b := &backend{listener: listener}
+	go b.accept()
+	return b, nil
+}
+
+func (b *backend) close() { _ = b.listener.Close() } // fails only if it is closed
+
+func (b *backend) accept() {
+	for {
+		conn, err := b.listener.Accept()
+		if err != nil {
+			return
+		}
+		now := time.Now()
+		b.mu.Lock()
+		w := b.watch
+		b.mu.Unlock()
+		if w != nil {
+			w.note(conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap(), now)
+		}
+		go func() {
+			// The client ends the connection: if we did, it might see the end before it sees the beginning.
+			_, _ = conn.Read(make([]byte, 1))
+			_ = conn.Close()
+		}()
+	}
+}
+
+// expect makes the backend note when the new endpoints of these changes are reached. It ends an earlier watch.
+func (b *backend) expect(changes []change) *watch {
+	w := &watch{index: make(map[netip.Addr]int), at: make([]time.Time, len(changes)), left: len(changes)}
+	for i, ch := range changes {
+		w.index[ch.added] = i
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.watch = w
+	return w
+}
+
+func (w *watch) note(addr netip.Addr, now time.Time) {
+	i, ok := w.index[addr]
+	if !ok {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.at[i].IsZero() {
+		w.at[i] = now
+		w.left--
+	}
+}
+
+func (w *watch) seen(i int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.at[i].IsZero()
+}
+
+func (w *watch) complete() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.left == 0
+}
+
+func (w *watch) arrivals() []time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]time.Time(nil), w.at...)
+}
+
+// connect opens a TCP connection and resets it. It is a few system calls on the calling thread and nothing else, so
+// that little of what is measured is our own. A reset leaves no TIME_WAIT behind, of which many connections would
+// die.
+func connect(to netip.AddrPort, limit time.Duration) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open a socket: %w", err)
+	}
+	defer unix.Close(fd)
+	timeout := unix.NsecToTimeval(limit.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout); err != nil {
+		return fmt.Errorf("limit the time of a connection: %w", err)
+	}
+	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+		return fmt.Errorf("have a connection reset: %w", err)
+	}
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}); err != nil {
+		return fmt.Errorf("connect to %s: %w", to, err)
+	}
+	return nil
+}

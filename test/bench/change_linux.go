@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// changes replaces one endpoint of one Service after the other, and connects to its VIP until a connection arrives at
+// the new endpoint. The clock starts when the API server has answered; it may have told the subject before that.
+func changes(ctx context.Context, s *session) error {
+	u, err := s.use()
+	if err != nil {
+		return err
+	}
+	done := 0
+	for done < s.effort.changes {
+		i := done * 7919 % s.services // a prime: not one after the other
+		latency, err := s.changeOne(ctx, i)
+		if limited(ctx) {
+			if latency == 0 {
+				break // the time was over before the change was made
+			}
+			return s.addMore("latency", "ms", milliseconds(latency), fmt.Sprintf("after %d changes", done))
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.add("latency", "ms", milliseconds(latency)); err != nil {
+			return err
+		}
+		done++
+		if sleep(ctx, s.effort.gap) != nil {
+			break
+		}
+	}
+	return u.keep(done)
+}
+
+// changeOne makes one change. Past the time limit, the latency is how long it has lasted already.
+func (s *session) changeOne(ctx context.Context, i int) (latency time.Duration, err error) {
+	ch := s.cluster.nextChange(i)
+	var answered time.Time
+	arrivals, err := s.site.reached(ctx, []change{ch}, func() (err error) {
+		answered, err = s.cluster.apply(ctx, ch)
+		return err
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case arrivals[0].IsZero() && limited(ctx):
+		return time.Since(answered), nil
+	case arrivals[0].IsZero():
+		return 0, context.Cause(ctx)
+	}
+	return arrivals[0].Sub(answered), nil
+}
+
+// use is what the subject had used at the beginning of something.
+type use struct {
+	s      *session
+	begin  time.Time
+	cpu    time.Duration
+	writes int
+}
+
+func (s *session) use() (u use, err error) {
+	u = use{s: s, begin: time.Now()}
+	if u.cpu, err = s.run.cpu(); err != nil || !s.subject.fairlead {
+		return u, err
+	}
+	u.writes, err = writes(s.run.log)
+	return u, err
+}
+
+// keep keeps what a change cost, n having been made: processor time in all, the same without what the subject uses
+// anyhow, and Fairlead's writes to the kernel. Some of these are deletions of what drained, of earlier changes.
+func (u use) keep(n int) error {
+	if n == 0 {
+		return nil
+	}
+	now, err := u.s.use()
+	if err != nil {
+		return err
+	}
+	gross := (now.cpu - u.cpu).Seconds()
+	net := gross - u.s.idle*now.begin.Sub(u.begin).Seconds()
+	if err := u.s.add("cpu-gross", "ms", 1000*gross/float64(n)); err != nil {
+		return err
+	}
+	if err := u.s.add("cpu", "ms", 1000*net/float64(n)); err != nil {
+		return err
+	}
+	if !u.s.subject.fairlead {
+		return nil
+	}
+	return u.s.add("writes", "messages", float64(now.writes-u.writes)/float64(n))
+}
+
+func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }

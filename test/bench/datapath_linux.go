@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairlead-lb/fairlead/test/bench/dataset"
+	"github.com/fairlead-lb/fairlead/test/lab"
+)
+
+// callers is how many threads connect at the same time: enough to keep the machine's processors busy, so that what is
+// measured is work, not waiting.
+const callers = 4
+
+// datapath counts connections through sampled VIPs, from a pod. Fairlead is stopped first, which changes nothing in the
+// kernel, and its guard and mark rules are taken away and brought back, window by window, so that a machine that gets
+// slower or faster does so for both.
+func datapath(ctx context.Context, s *session) error {
+	if !s.subject.fairlead {
+		for range s.effort.windows {
+			if err := s.window(ctx, "rate"); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := s.run.stop(); err != nil {
+		return err
+	}
+	rules, err := save(ctx, s.site.near.Namespace)
+	if err != nil {
+		return err
+	}
+	for range s.effort.windows {
+		if err := s.window(ctx, "rate"); err != nil {
+			return err
+		}
+		if err := flush(ctx, s.site.near.Namespace); err != nil {
+			return err
+		}
+		if err := s.window(ctx, "rate-without-guard"); err != nil {
+			return err
+		}
+		if err := rules.restore(ctx, s.site.near.Namespace); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// window measures for a while and keeps the rate, and how it compares with the rate just before of connections from the
+// far node to itself, which have nothing to do with the subject. The machine is faster at one time than at another;
+// what is compared between subjects is the second.
+func (s *session) window(ctx context.Context, metric string) error {
+	self := netip.AddrPortFrom(dataset.Endpoints(0)[0], dataset.EndpointPort)
+	reference, _, err := rate(ctx, s.site.far.Namespace, []netip.AddrPort{self}, s.effort.window)
+	if err != nil {
+		return err
+	}
+	rate, failed, err := rate(ctx, s.site.caller.Namespace, s.sampled(), s.effort.window)
+	if err != nil {
+		return err
+	}
+	sample := s.sample(metric, "connections/s", rate)
+	if failed > 0 {
+		sample.Note = fmt.Sprintf("%d failed", failed)
+	}
+	if err := s.record.add(sample); err != nil {
+		return err
+	}
+	return s.add(metric+"-relative", "of the reference", rate/max(reference, 1))
+}
+
+// rate is how many connections per second a few threads open from the namespace to the targets in turn.
+func rate(ctx context.Context, from *lab.Namespace, targets []netip.AddrPort, window time.Duration) (rate float64, failed int64, err error) {
+	var good, bad atomic.Int64
+	var group sync.WaitGroup
+	errs := make([]error, callers)
+	begin := time.Now()
+	for c := range callers {
+		group.Go(func() {
+			errs[c] = from.Do(func() error {
+				for n := c; time.Since(begin) < window && ctx.Err() == nil; n++ {
+					if connect(targets[n%len(targets)], connectLimit) == nil {
+						good.Add(1)
+					} else {
+						bad.Add(1)
+					}
+				}
+				return ctx.Err()
+			})
+		})
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+	return float64(good.Load()) / time.Since(begin).Seconds(), bad.Load(), nil
+}
+
+// ruleset is what iptables-save says about the tables that the guard and the marks are in. Masquerading is in the
+// table nat, which stays.
+type ruleset []string
+
+var guardTables = []string{"filter", "mangle"}
+
+func save(ctx context.Context, n *lab.Namespace) (r ruleset, err error) {
+	for _, table := range guardTables {
+		text, err := n.Run(ctx, "iptables-save", "-t", table)
+		if err != nil {
+			return nil, err
+		}
+		r = append(r, text)
+	}
+	return r, nil
+}
+
+func flush(ctx context.Context, n *lab.Namespace) error {
+	for _, table := range guardTables {
+		if _, err := n.Run(ctx, "iptables", "-t", table, "-F"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r ruleset) restore(ctx context.Context, n *lab.Namespace) error {
+	for _, text := range r {
+		cmd := n.Command(ctx, "iptables-restore")
+		cmd.Stdin = strings.NewReader(text)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("restore rules: %w: %s", err, out)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fairlead-lb/fairlead/test/bench/dataset"
+)
+
+// Names of rows, in the order in which they are measured. Restart comes before anything has changed, so that nothing
+// drains. The last one ends Fairlead.
+var rowNames = []string{"cold", "idle", "restart", "change", "burst", "wide", "datapath"}
+
+const (
+	floorName = "floor"
+
+	peersUpTo     = 10_000 // Services; beyond, the peers do not come up in a bearable time
+	addressesUpTo = 10_000 // binding addresses is quadratic
+	wideServices  = 100    // beside the wide one
+	wideEndpoints = 10_000 // of the wide one
+
+	quickServices, quickEndpoints = 50, 200 // of a quick run
+)
+
+// plan says what is measured: sizes, subjects and rows, and how long and how often.
+type plan struct {
+	sizes    []int
+	subjects []string // empty: all
+	rows     []string // empty: all
+	quick    bool
+}
+
+// part is what is measured in one boot of the VM: everything at one size.
+type part struct {
+	services int
+	wide     int // endpoints of the wide Service; 0: there is none
+}
+
+// parts lists the parts, smallest first: what takes long comes last.
+func (p plan) parts() (list []part) {
+	if p.quick {
+		return []part{{quickServices, quickEndpoints}}
+	}
+	for _, n := range p.sizes {
+		list = append(list, part{services: n})
+	}
+	if p.wants("wide") && p.wantsSubject("fairlead-route") {
+		list = append(list, part{wideServices, wideEndpoints})
+	}
+	return list
+}
+
+func (p plan) wants(row string) bool { return len(p.rows) == 0 || slices.Contains(p.rows, row) }
+
+// wantsSubject takes the beginning of a name, too: "fairlead" is both of its ways to bind.
+func (p plan) wantsSubject(name string) bool {
+	return len(p.subjects) == 0 || slices.ContainsFunc(p.subjects, func(s string) bool {
+		return strings.HasPrefix(name, s)
+	})
+}
+
+// has tells whether the row is measured for the subject at that size.
+func (pt part) has(p plan, subject, row string) bool {
+	switch {
+	case !p.wants(row) || !p.wantsSubject(subject):
+		return false
+	case row == "wide":
+		return pt.wide > 0 && subject == "fairlead-route"
+	case pt.wide > 0 && !p.quick: // the wide Service has a cluster to itself
+		return false
+	case subject == "fairlead-address": // as fairlead-route but for the binding
+		return pt.services <= addressesUpTo && row == "cold"
+	case isPeer(subject):
+		return pt.services <= peersUpTo && !p.quick
+	}
+	return true
+}
+
+// order returns the rows of a subject at that size. The peers' restart comes last: for as long as they are not back, what
+// else is measured says nothing.
+func (pt part) order(p plan, subject string) (list []string) {
+	for _, row := range rowNames {
+		if pt.has(p, subject, row) {
+			list = append(list, row)
+		}
+	}
+	if i := slices.Index(list, "restart"); i >= 0 && isPeer(subject) {
+		list = append(slices.Delete(list, i, i+1), "restart")
+	}
+	return list
+}
+
+func isPeer(subject string) bool { return strings.HasPrefix(subject, "kube-proxy") }
+
+// peers tells whether any peer is measured.
+func (p plan) peers() bool {
+	return !p.quick && slices.ContainsFunc([]string{"ipvs", "nftables", "iptables"},
+		func(mode string) bool { return p.wantsSubject("kube-proxy-" + mode) })
+}
+
+// effort is how often and how long things are done.
+type effort struct {
+	samples int // VIPs that stand for all at a cold start, and endpoints for all of a burst
+	changes int
+	burst   int
+	wide    int // changes of the wide Service
+	idle    time.Duration
+	quiet   time.Duration // window, see process.quiet
+	window  time.Duration // of the data path
+	windows int
+	floor   int // runs
+	gap     time.Duration
+	limits  map[string]time.Duration // of a row, for each subject
+	warm    bool
+}
+
+// effortOf returns the effort of a full run, or of a quick one that only shows that all works.
+func (p plan) effort() effort {
+	if p.quick {
+		limit := make(map[string]time.Duration)
+		for _, row := range rowNames {
+			limit[row] = time.Minute
+		}
+		return effort{samples: 8, changes: 5, burst: 20, wide: 2, idle: 2 * time.Second, quiet: 200 * time.Millisecond, window: 500 * time.Millisecond,
+			windows: 1, floor: 1, gap: 20 * time.Millisecond, limits: limit}
+	}
+	return effort{
+		samples: 64, changes: 200, burst: 1000, wide: 20, idle: time.Minute, quiet: time.Second, window: 2 * time.Second,
+		windows: 5, floor: 5, gap: 100 * time.Millisecond, warm: true,
+		limits: map[string]time.Duration{
+			"cold": 15 * time.Minute, "idle": 3 * time.Minute, "change": 90 * time.Second, "burst": 90 * time.Second,
+			"restart": 4 * time.Minute, "wide": 3 * time.Minute, "datapath": 2 * time.Minute,
+		},
+	}
+}
+
+// check refuses what nothing is known about.
+func (p plan) check() error {
+	for _, row := range p.rows {
+		if !slices.Contains(rowNames, row) {
+			return fmt.Errorf("no row %q; there are %s", row, strings.Join(rowNames, ", "))
+		}
+	}
+	names := []string{floorName, "fairlead-route", "fairlead-address", "kube-proxy-ipvs", "kube-proxy-nftables", "kube-proxy-iptables"}
+	for _, s := range p.subjects {
+		if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, s) }) {
+			return fmt.Errorf("no subject %q; there are %s", s, strings.Join(names, ", "))
+		}
+	}
+	for _, n := range p.sizes {
+		if n < 1 || n > dataset.MaxServices {
+			return fmt.Errorf("%d Services: from 1 to %d fit into the service range", n, dataset.MaxServices)
+		}
+	}
+	return nil
+}
