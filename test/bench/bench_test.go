@@ -15,17 +15,6 @@ func TestParseBenchmark(t *testing.T) {
 	}
 }
 
-func TestSpread(t *testing.T) {
-	for _, c := range []struct {
-		n, k int
-		want []int
-	}{{10, 3, []int{0, 4, 9}}, {2, 5, []int{0, 1}}, {1, 1, []int{0}}} {
-		if got := spread(c.n, c.k); !slices.Equal(got, c.want) {
-			t.Errorf("spread(%d, %d) = %v, want %v", c.n, c.k, got, c.want)
-		}
-	}
-}
-
 func TestPlan(t *testing.T) {
 	p := plan{sizes: []int{100, 50_000}}
 	if got := p.parts(); !slices.Equal(got, []part{{100, 0}, {50_000, 0}, {wideServices, wideEndpoints}}) {
