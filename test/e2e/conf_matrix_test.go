@@ -48,6 +48,7 @@ var matrixSetups = []struct {
 		"pod -> ClusterIP, default": "C M", "pod -> ClusterIP, external Local": "C M", "pod -> ClusterIP, internal Local": "L M",
 	}},
 	{"InterfaceNamePrefix", setup{interfacePrefix: "veth"}, nil},
+	{"NodeCIDR", setup{lines: []string{"detectLocalMode: NodeCIDR"}}, nil},
 	// Fairlead's other way to bind VIPs: the node's own connections have another source then.
 	{"VIPs bound as routes", setup{lines: []string{"dummyInterface: {bind: route}"}}, nil},
 }
