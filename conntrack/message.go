@@ -60,7 +60,7 @@ func encodeDump(b *nlbatch.Batch, v4 bool) {
 }
 
 // encodeDelete asks for the deletion of exactly the flow that a dump told of: not of a newer one
-// between the same addresses, which has another id. It reports false, and encodes nothing, for a
+// between the same addresses, which as a rule has another id. It reports false, and encodes nothing, for a
 // message without a tuple: such a request would delete every flow there is.
 func encodeDelete(b *nlbatch.Batch, message []byte) bool {
 	if len(message) < headerLen {
