@@ -49,6 +49,8 @@ var matrixSetups = []struct {
 	}},
 	{"InterfaceNamePrefix", setup{interfacePrefix: "veth"}, nil},
 	{"NodeCIDR", setup{lines: []string{"detectLocalMode: NodeCIDR"}}, nil},
+	// The device by which the caller's packets come in. The lab's pods hang on no bridge; the rule only names a device.
+	{"BridgeInterface", setup{lines: []string{"detectLocalMode: BridgeInterface", "detectLocal: {bridgeInterface: veth4}"}}, nil},
 	// Fairlead's other way to bind VIPs: the node's own connections have another source then.
 	{"VIPs bound as routes", setup{lines: []string{"dummyInterface: {bind: route}"}}, nil},
 }
