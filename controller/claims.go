@@ -169,17 +169,27 @@ func (c *claims) set(s render.Server, marks []uint32, drain *time.Duration) {
 		c.turn(s.Key)
 	}
 	claim := c.servers[s.Key]
-	entries := entriesOf(s, mark)
-	for _, e := range entries {
+	c.replaceEntries(claim, entriesOf(s, mark))
+	c.bind(s.Key.Addr.Addr(), claim, s.Kind != render.NodePort)
+}
+
+// replaceEntries makes these the entries of a virtual server. There may be very many: whoever writes a
+// Service may give it as many source ranges as the API server takes.
+func (c *claims) replaceEntries(claim *claim, now []entry) {
+	if slices.Equal(claim.entries, now) {
+		return
+	}
+	stay := make(map[masq.Entry]struct{}, len(now))
+	for _, e := range now {
+		stay[e.Entry] = struct{}{}
 		c.masq.SetMark(e.Entry, e.mark)
 	}
 	for _, e := range claim.entries {
-		if !slices.ContainsFunc(entries, func(o entry) bool { return o.Entry == e.Entry }) {
+		if _, stays := stay[e.Entry]; !stays {
 			c.masq.Unset(e.Entry)
 		}
 	}
-	claim.entries = entries
-	c.bind(s.Key.Addr.Addr(), claim, s.Kind != render.NodePort)
+	claim.entries = now
 }
 
 func (c *claims) setServer(k ipvs.Key, v ipvs.VirtualServer, reals render.Reals, drain *time.Duration) (turned bool) {

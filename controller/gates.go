@@ -67,20 +67,26 @@ func (c *Controller) heldVIP(vip netip.Addr) bool {
 
 // guarded says that an entry must stay because what it is for is still in the kernel, or may be: as long
 // as the kernel is not as it was read, there could be an object that nobody knows of. Without its entry
-// it would be an orphan for ever.
-func (c *Controller) guarded(e masq.Entry) bool {
-	if c.stale {
-		return true
+// it would be an orphan for ever. The answers hold for one Prune: whether the entries of a virtual server
+// are settled is asked once for all that it loses.
+func (c *Controller) guarded() func(masq.Entry) bool {
+	settled := make(map[ipvs.Key]bool)
+	return func(e masq.Entry) bool {
+		k := keyOf(e)
+		switch {
+		case c.stale:
+			return true
+		case e.Set == masq.VIPs:
+			return c.dummyif.Has(e.Addr)
+		case e.Set == masq.Hairpin:
+			return false
+		case e.Set == masq.Served || !c.ipvs.Has(k) || !c.ipvs.Desires(k):
+			return c.ipvs.Has(k)
+		}
+		// Of a virtual server that goes on, an entry may go when those that take its place are there.
+		if _, asked := settled[k]; !asked {
+			settled[k] = c.claims.settled(k)
+		}
+		return !settled[k]
 	}
-	switch e.Set {
-	case masq.VIPs:
-		return c.dummyif.Has(e.Addr)
-	case masq.Hairpin:
-		return false
-	case masq.Served:
-		return c.ipvs.Has(keyOf(e))
-	}
-	// Of a virtual server that goes on, an entry may go when those that take its place are there.
-	k := keyOf(e)
-	return c.ipvs.Has(k) && !(c.ipvs.Desires(k) && c.claims.settled(k))
 }

@@ -71,12 +71,12 @@ func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
 	}
 	if c.settled && c.source.Complete() {
 		errs = append(errs,
-			c.masq.Prune(c.guarded), // so that nobody is led to what drains
+			c.masq.Prune(c.guarded()), // so that nobody is led to what drains
 			c.ipvs.Drain(now),
 			c.ipvs.Expire(now),
 			c.dummyif.Prune(c.heldVIP),
 			c.ipvs.Prune(byAddress),
-			c.masq.Prune(c.guarded),
+			c.masq.Prune(c.guarded()),
 			c.ipvs.Prune(c.unled),
 		)
 	} else {
