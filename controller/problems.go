@@ -1,8 +1,6 @@
 package controller
 
 import (
-	"slices"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -30,13 +28,14 @@ func newProblems() *problems {
 
 // replace makes these the problems of the Service and returns those that are new.
 func (p *problems) replace(name types.NamespacedName, now []render.Problem) (fresh []render.Problem) {
-	before := p.of[name]
-	for _, problem := range before {
+	before := make(map[render.Problem]struct{})
+	for _, problem := range p.of[name] {
+		before[problem] = struct{}{}
 		p.counts[problem.Reason]-- // to 0: the metric goes on to exist
 	}
 	for _, problem := range now {
 		p.counts[problem.Reason]++
-		if !slices.Contains(before, problem) {
+		if _, told := before[problem]; !told {
 			fresh = append(fresh, problem)
 		}
 	}

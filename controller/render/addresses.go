@@ -8,12 +8,23 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
+// addresses is a set: somebody may list very many.
+type addresses map[netip.Addr]struct{}
+
+// add reports whether the address is new.
+func (a addresses) add(addr netip.Addr) bool {
+	before := len(a)
+	a[addr] = struct{}{}
+	return len(a) > before
+}
+
 // clusterIPs returns the Service's usable cluster IPs and notes in which families it has any: in
 // another one it has no other address either.
 func (w *work) clusterIPs() (vips []netip.Addr) {
+	seen := make(addresses)
 	for _, text := range ClusterIPs(w.svc) {
 		vip, ok := w.address("cluster IP", text)
-		if !ok || slices.Contains(vips, vip) {
+		if !ok || !seen.add(vip) {
 			continue
 		}
 		w.ipv4, w.ipv6 = w.ipv4 || vip.Is4(), w.ipv6 || vip.Is6()
@@ -39,11 +50,12 @@ func (w *work) ingressIPs() (vips []netip.Addr) {
 	if w.svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return nil
 	}
+	seen := make(addresses)
 	for _, ingress := range w.svc.Status.LoadBalancer.Ingress {
 		if ingress.IP == "" || ingress.IPMode != nil && *ingress.IPMode != corev1.LoadBalancerIPModeVIP {
 			continue
 		}
-		if vip, ok := w.borrowed(LoadBalancer, "load balancer IP", ingress.IP); ok && !slices.Contains(vips, vip) {
+		if vip, ok := w.borrowed(LoadBalancer, "load balancer IP", ingress.IP); ok && seen.add(vip) {
 			vips = append(vips, vip)
 		}
 	}
@@ -51,9 +63,10 @@ func (w *work) ingressIPs() (vips []netip.Addr) {
 }
 
 func (w *work) externalIPs() (vips []netip.Addr) {
+	seen := make(addresses)
 	for _, text := range w.svc.Spec.ExternalIPs {
 		vip, ok := w.borrowed(ExternalIP, "external IP", text)
-		if !ok || slices.Contains(vips, vip) {
+		if !ok || !seen.add(vip) {
 			continue
 		}
 		if allowed := w.o.AllowedExternalIPs; len(allowed) > 0 && !contains(allowed, vip) {
@@ -85,7 +98,7 @@ func (w *work) borrowed(kind Kind, what, text string) (vip netip.Addr, ok bool) 
 		w.problem(badAddress, "%s %s: the Service has no cluster IP of that family", what, vip)
 		return vip, false
 	}
-	if !slices.Contains(w.External, vip) {
+	if w.wanted.add(vip) {
 		w.External = append(w.External, vip)
 	}
 	return vip, !w.owned(kind, what, vip)

@@ -63,3 +63,18 @@ func TestAServiceOfVeryManyPortsRendersAtOnce(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 }
+
+// TestAServiceOfVeryManyAddressesRendersAtOnce, the good and the bad ones.
+func TestAServiceOfVeryManyAddressesRendersAtOnce(t *testing.T) {
+	svc, list := large(1, 2)
+	for n := range 200_000 {
+		svc.Spec.ExternalIPs = append(svc.Spec.ExternalIPs, fmt.Sprintf("20.%d.%d.%d", n>>16, n>>8&255, n&255), fmt.Sprint("bad ", n))
+	}
+	start := time.Now()
+	if r := render.Service(svc, list, options, render.Settings{}); len(r.Servers) != 200_001 || len(r.External) != 200_000 || len(r.Problems) != 200_000 {
+		t.Errorf("%d servers, %d external addresses, %d problems", len(r.Servers), len(r.External), len(r.Problems))
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+}

@@ -24,6 +24,7 @@ type work struct {
 	seen       map[ipvs.Key]port // which port each is for
 	choices    map[choiceKey]choice
 	locals     map[choiceKey]int // indexes in Locals
+	wanted     addresses         // those in External
 }
 
 // choiceKey is a port in one family.

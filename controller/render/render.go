@@ -163,6 +163,7 @@ func Service(svc *corev1.Service, endpointSlices []*discoveryv1.EndpointSlice, o
 		seen:      make(map[ipvs.Key]port),
 		choices:   make(map[choiceKey]choice),
 		locals:    make(map[choiceKey]int),
+		wanted:    make(addresses),
 		restricts: restriction(svc, r.problem),
 	}
 	w.frontends()

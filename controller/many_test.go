@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,4 +32,24 @@ func TestVeryManySourceRangesAreReplacedAtOnce(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 	r.mustBeFresh("all source ranges are others")
+}
+
+// TestVeryManyProblemsAreToldAtOnce, once, and not all of them one by one.
+func TestVeryManyProblemsAreToldAtOnce(t *testing.T) {
+	r := newRig(t)
+	var bad []string
+	for n := range 50_000 {
+		bad = append(bad, fmt.Sprint("bad ", n))
+	}
+	start := time.Now()
+	for range 3 {
+		r.set(service("web", "10.96.0.10", externalIPs(bad...)), endpoints("10.1.0.1"))
+		r.round()
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if got := strings.Count(r.log.String(), "part of a Service is not served"); got != shownProblems+1 {
+		t.Errorf("%d lines in the log", got)
+	}
 }
