@@ -2,6 +2,7 @@ package ipvs
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -126,5 +127,29 @@ func TestOpenTellsWhetherTheKernelHasIPVS(t *testing.T) {
 	}
 	if err == nil {
 		k.Close()
+	}
+}
+
+// TestServersOfOtherNamespacesHideNone: the text of the table loses its place where another network
+// namespace has virtual servers, too, and then leaves some out. What it leaves out is not gone.
+func TestServersOfOtherNamespacesHideNone(t *testing.T) {
+	const servers = 400
+	fill := func(third byte) *Table {
+		table := NewTable(openKernel(t).Kernel, 0)
+		for i := range servers {
+			addr := netip.AddrFrom4([4]byte{10, 96, third + byte(i>>8), byte(i)})
+			table.Set(Key{Addr: netip.AddrPortFrom(addr, 80), Protocol: TCP}, VirtualServer{Scheduler: "rr"}, map[netip.AddrPort]RealServer{
+				netip.MustParseAddrPort("10.1.0.1:80"): {Weight: 1}, netip.MustParseAddrPort("10.1.0.2:80"): {Weight: 1},
+			})
+		}
+		if err := table.Upsert(always); err != nil {
+			t.Fatal(err)
+		}
+		return table
+	}
+	for i, table := range []*Table{fill(0), fill(10), fill(20)} {
+		if drift, err := table.Resync(always); drift != 0 || err != nil || table.Pending() != 0 {
+			t.Errorf("namespace %d: drift %d, %d pending, %v", i, drift, table.Pending(), err)
+		}
 	}
 }

@@ -254,8 +254,8 @@ func bothWaysOfReadingAgree(t *testing.T, k Kernel) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !maps.Equal(one, all[key]) {
-			t.Errorf("%s: %v by itself, %v among all", key, one, all[key])
+		if among, shown := all[key]; shown && !maps.Equal(one, among) {
+			t.Errorf("%s: %v by itself, %v among all", key, one, among)
 		}
 		delete(all, key)
 	}

@@ -19,6 +19,8 @@ type Fake struct {
 	// Writes keeps every operation that was tried, when Record is set.
 	Writes []Op
 	Record bool
+	// Hidden, if set, tells what AllRealServers leaves out.
+	Hidden func(Key) bool
 	// Fail, if set, decides about an operation before the table does.
 	Fail func(Op) error
 }
@@ -138,7 +140,7 @@ func (f *Fake) AllRealServers() (map[Key]map[netip.AddrPort]RealStatus, error) {
 	f.Messages++
 	all := make(map[Key]map[netip.AddrPort]RealStatus)
 	for k, s := range f.servers {
-		if len(s.reals) > 0 {
+		if f.Hidden == nil || !f.Hidden(k) {
 			all[k] = maps.Clone(s.reals)
 		}
 	}

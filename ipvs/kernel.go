@@ -18,7 +18,8 @@ type Kernel interface {
 	// RealServers reads the real servers of one virtual server.
 	RealServers(Key) (map[netip.AddrPort]RealStatus, error)
 	// AllRealServers reads those of all virtual servers at once, which costs less than two dozen calls of
-	// RealServers. A virtual server without any is left out.
+	// RealServers. It may leave virtual servers out, for which RealServers must be asked; what it tells of
+	// one is all of it.
 	AllRealServers() (map[Key]map[netip.AddrPort]RealStatus, error)
 	// ProbeScheduler returns ErrNoScheduler when the kernel cannot provide the scheduler. It must be
 	// asked before a scheduler is used for the first time.

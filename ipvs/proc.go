@@ -15,8 +15,10 @@ import (
 // the only place where the kernel tells the real servers of all virtual servers at once; netlink tells
 // them for one at a time. What it does not tell of a virtual server, its flags, netlink has in one dump.
 //
-// A virtual server by mark is shown without its family, which its real servers tell. One without any
-// is left out.
+// What it shows of a virtual server is complete, as each is written as a whole. But it may leave some out:
+// a read returns a page, and the next one goes on by the number of virtual servers, which is counted over
+// all network namespaces and found again in this one alone (ip_vs_info_seq_next, ip_vs_info_array). And a
+// virtual server by mark is shown without its family, which its real servers tell if it has any.
 func readProc(in io.Reader) (map[Key]map[netip.AddrPort]RealStatus, error) {
 	all := make(reals)
 	var key Key
@@ -34,13 +36,24 @@ func readProc(in io.Reader) (map[Key]map[netip.AddrPort]RealStatus, error) {
 			if key, err = procKey(fields[0], fields[1]); err != nil {
 				return nil, fmt.Errorf("%w in %q", err, scanner.Text())
 			}
+			if key.Protocol != 0 {
+				all[key] = make(map[netip.AddrPort]RealStatus) // shown again, it is as the later line says
+			}
 		}
 	}
 	return all, scanner.Err()
 }
 
-// reals is the real servers of every virtual server that has any.
+// reals is the real servers of every virtual server that was shown.
 type reals map[Key]map[netip.AddrPort]RealStatus
+
+// server returns the real servers of a virtual server, to add to.
+func (all reals) server(k Key) map[netip.AddrPort]RealStatus {
+	if all[k] == nil {
+		all[k] = make(map[netip.AddrPort]RealStatus)
+	}
+	return all[k]
+}
 
 // procKey reads the first two words of a virtual server's line. Those of the heading make no key.
 func procKey(protocol, text string) (Key, error) {
@@ -77,10 +90,7 @@ func (all reals) add(key Key, fields []string) error {
 	if key.Mark != 0 {
 		key = MarkKey(key.Mark, addr.Addr().Is6())
 	}
-	if all[key] == nil {
-		all[key] = make(map[netip.AddrPort]RealStatus)
-	}
-	all[key][addr] = RealStatus{
+	all.server(key)[addr] = RealStatus{
 		RealServer:        RealServer{Weight: uint16(numbers[0]), Foreign: fields[2] != "Masq"},
 		ActiveConnections: numbers[1], InactiveConnections: numbers[2],
 	}

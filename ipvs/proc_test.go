@@ -78,6 +78,36 @@ func FuzzReadProc(f *testing.F) {
 	})
 }
 
+// TestWhatIsNotShownIsNotGone: those that one read of everything leaves out are read by themselves.
+func TestWhatIsNotShownIsNotGone(t *testing.T) {
+	const servers = 100
+	fake := NewFake()
+	fake.Hidden = func(k Key) bool { return k.Addr.Port()%3 == 0 }
+	table := NewTable(fake, 0)
+	for i := range servers {
+		table.Set(Key{Addr: netip.AddrPortFrom(netip.MustParseAddr("10.96.0.10"), uint16(i+1)), Protocol: TCP}, VirtualServer{Scheduler: "rr"},
+			map[netip.AddrPort]RealServer{netip.MustParseAddrPort("10.1.0.1:80"): {Weight: 1}})
+	}
+	if err := table.Upsert(always); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []*Table{table, NewTable(fake, 0)} { // one that knew, and one that starts
+		before := fake.Messages
+		drift, err := table.Resync(always)
+		if drift != 0 || err != nil || len(table.reals) != servers {
+			t.Errorf("drift %d, %d known, %v", drift, len(table.reals), err)
+		}
+		for k := range table.reals {
+			if _, there := table.reals[k].Actual(netip.MustParseAddrPort("10.1.0.1:80")); !there {
+				t.Errorf("%s lost its real server", k)
+			}
+		}
+		if got, want := fake.Messages-before, 2+servers/3; got != want {
+			t.Errorf("%d reads, want %d", got, want)
+		}
+	}
+}
+
 // TestOneReadForMany: from some number of virtual servers on, they are not read one by one.
 func TestOneReadForMany(t *testing.T) {
 	for servers, want := range map[int]int{1: 1, manyServers - 1: manyServers - 1, manyServers: 1, 5000: 1} {

@@ -113,7 +113,12 @@ func (t *Table) reader(n int) (read func(Key) (map[netip.AddrPort]RealStatus, er
 	if err != nil {
 		return nil, fmt.Errorf("read all real servers: %w", err)
 	}
-	return func(k Key) (map[netip.AddrPort]RealStatus, error) { return all[k], nil }, nil
+	return func(k Key) (map[netip.AddrPort]RealStatus, error) {
+		if reals, shown := all[k]; shown {
+			return reals, nil
+		}
+		return t.readOne(k) // what was not shown is not gone
+	}, nil
 }
 
 func (t *Table) readOne(k Key) (map[netip.AddrPort]RealStatus, error) {
