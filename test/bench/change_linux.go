@@ -8,20 +8,21 @@ import (
 
 // changes replaces one endpoint of one Service after the other, and connects to its VIP until a connection arrives at
 // the new endpoint. The clock starts when the API server has answered; it may have told the subject before that.
+//
+// A slow subject makes fewer changes: none begins in the last part of the row's time, so that each has long enough.
 func changes(ctx context.Context, s *session) error {
 	u, err := s.use()
 	if err != nil {
 		return err
 	}
 	done := 0
-	for done < s.effort.changes {
-		i := done * 7919 % s.services // a prime: not one after the other
-		latency, err := s.changeOne(ctx, i)
-		if limited(ctx) {
-			if latency == 0 {
-				break // the time was over before the change was made
+	for time.Since(u.begin) < s.effort.changing && done < s.effort.changes {
+		latency, err := s.changeOne(ctx, done*7919%s.services) // a prime: not one after the other
+		if limited(ctx) && latency > 0 {
+			if err := s.addMore("latency", "ms", milliseconds(latency), fmt.Sprintf("after %d changes", done)); err != nil {
+				return err
 			}
-			return s.addMore("latency", "ms", milliseconds(latency), fmt.Sprintf("after %d changes", done))
+			return u.keep(done+1, true)
 		}
 		if err != nil {
 			return err
@@ -30,11 +31,11 @@ func changes(ctx context.Context, s *session) error {
 			return err
 		}
 		done++
-		if sleep(ctx, s.effort.gap) != nil {
-			break
+		if err := sleep(ctx, s.effort.gap); err != nil {
+			return err
 		}
 	}
-	return u.keep(done)
+	return u.keep(done, false)
 }
 
 // changeOne makes one change. Past the time limit, the latency is how long it has lasted already.
@@ -74,22 +75,21 @@ func (s *session) use() (u use, err error) {
 }
 
 // keep keeps what a change cost, n having been made: processor time in all, the same without what the subject uses
-// anyhow, and Fairlead's writes to the kernel. Some of these are deletions of what drained, of earlier changes.
-func (u use) keep(n int) error {
-	if n == 0 {
-		return nil
-	}
+// anyhow, and Fairlead's writes to the kernel. Some of these are deletions of what drained, of earlier changes. With more,
+// the last one was not over yet.
+func (u use) keep(n int, more bool) error {
 	now, err := u.s.use()
 	if err != nil {
 		return err
 	}
 	gross := (now.cpu - u.cpu).Seconds()
 	net := gross - u.s.idle*now.begin.Sub(u.begin).Seconds()
-	if err := u.s.add("cpu-gross", "ms", 1000*gross/float64(n)); err != nil {
-		return err
-	}
-	if err := u.s.add("cpu", "ms", 1000*net/float64(n)); err != nil {
-		return err
+	for metric, seconds := range map[string]float64{"cpu-gross": gross, "cpu": net} {
+		sample := u.s.sample(metric, "ms", 1000*seconds/float64(n))
+		sample.More = more
+		if err := u.s.record.add(sample); err != nil {
+			return err
+		}
 	}
 	if !u.s.subject.fairlead {
 		return nil

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,7 +37,7 @@ func measureCommand(ctx context.Context, args []string, out io.Writer) (err erro
 	if results == "" {
 		return errors.New("FAIRLEAD_VM_RESULTS is not set: run this behind test/vm, as make bench does")
 	}
-	setup, err := json.Marshal(hereSetup())
+	setup, err := json.Marshal(thisMachine())
 	if err != nil {
 		return fmt.Errorf("describe the machine: %w", err)
 	}
@@ -73,11 +72,18 @@ func (m *measurement) measure(ctx context.Context) (err error) {
 	return m.all(ctx)
 }
 
-// hereSetup describes the machine that this runs on.
-func hereSetup() result.Setup {
-	s := result.Setup{
-		Date: time.Now().UTC(), CPUs: runtime.NumCPU(), Endpoints: dataset.EndpointsPerService,
-	}
+// machine is what the VM knows of a result's setup.
+type machine struct {
+	Kernel    string `json:"kernel"`
+	Processor string `json:"processor"`
+	CPUs      int    `json:"cpus"`
+	Emulated  bool   `json:"emulated"`
+	Endpoints int    `json:"endpointsPerService"`
+}
+
+// thisMachine describes the machine that this runs on.
+func thisMachine() machine {
+	s := machine{CPUs: runtime.NumCPU(), Endpoints: dataset.EndpointsPerService}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
 		s.Kernel = unix.ByteSliceToString(name.Sysname[:]) + " " + unix.ByteSliceToString(name.Release[:])

@@ -102,36 +102,41 @@ func (p plan) peers() bool {
 
 // effort is how often and how long things are done.
 type effort struct {
-	samples int // VIPs that stand for all at a cold start, and endpoints for all of a burst
-	changes int
-	burst   int
-	wide    int // changes of the wide Service
-	idle    time.Duration
-	quiet   time.Duration // window, see process.quiet
-	window  time.Duration // of the data path
-	windows int
-	floor   int // runs
-	gap     time.Duration
-	limits  map[string]time.Duration // of a row, for each subject
-	warm    bool
+	warm     bool          // load tools and modules first
+	floor    int           // runs of the floor
+	samples  int           // VIPs that stand for all at a cold start; half as many endpoints for all of a burst
+	quiet    time.Duration // window, see process.quiet
+	idle     time.Duration
+	changes  int           // at most
+	changing time.Duration // none begins later than that
+	gap      time.Duration // between two changes
+	burst    int           // changes at once
+	wide     int           // endpoints of the wide Service that go and come back
+	windows  int           // of the data path
+	window   time.Duration
+	limits   map[string]time.Duration // of a row, for each subject
 }
 
-// effortOf returns the effort of a full run, or of a quick one that only shows that all works.
+// effort returns the effort of a full run, or of a quick one that only shows that all works.
 func (p plan) effort() effort {
 	if p.quick {
-		limit := make(map[string]time.Duration)
-		for _, row := range rowNames {
-			limit[row] = time.Minute
+		e := effort{
+			floor: 1, samples: 8, quiet: 200 * time.Millisecond, idle: 2 * time.Second,
+			changes: 5, changing: 30 * time.Second, gap: 20 * time.Millisecond, burst: 20, wide: 2,
+			windows: 1, window: 500 * time.Millisecond, limits: make(map[string]time.Duration),
 		}
-		return effort{samples: 8, changes: 5, burst: 20, wide: 2, idle: 2 * time.Second, quiet: 200 * time.Millisecond, window: 500 * time.Millisecond,
-			windows: 1, floor: 1, gap: 20 * time.Millisecond, limits: limit}
+		for _, row := range rowNames {
+			e.limits[row] = time.Minute
+		}
+		return e
 	}
 	return effort{
-		samples: 64, changes: 200, burst: 1000, wide: 20, idle: time.Minute, quiet: time.Second, window: 2 * time.Second,
-		windows: 5, floor: 5, gap: 100 * time.Millisecond, warm: true,
+		warm: true, floor: 5, samples: 64, quiet: time.Second, idle: time.Minute,
+		changes: 200, changing: 75 * time.Second, gap: 100 * time.Millisecond, burst: 1000, wide: 20,
+		windows: 5, window: 2 * time.Second,
 		limits: map[string]time.Duration{
-			"cold": 15 * time.Minute, "idle": 3 * time.Minute, "change": 90 * time.Second, "burst": 90 * time.Second,
-			"restart": 4 * time.Minute, "wide": 3 * time.Minute, "datapath": 2 * time.Minute,
+			"cold": 15 * time.Minute, "idle": 3 * time.Minute, "restart": 4 * time.Minute, "change": 135 * time.Second,
+			"burst": 90 * time.Second, "wide": 3 * time.Minute, "datapath": 2 * time.Minute,
 		},
 	}
 }

@@ -74,6 +74,8 @@ func (r *runner) all(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Dir(r.out), 0o755); err != nil {
 		return fmt.Errorf("make the folder of results: %w", err)
 	}
+	r.result.Setup.Date, r.result.Setup.Quick = time.Now().UTC(), r.quick
+	r.result.Setup.Commit = commit(ctx)
 	r.result.Samples = append(r.result.Samples, result.Sample{
 		Row: "machine", Subject: "host", Metric: "calibration", Unit: "s", Value: calibrate().Seconds(),
 	})
@@ -170,12 +172,10 @@ func (r *runner) collect(results string) error {
 	if err != nil {
 		return fmt.Errorf("collect the samples: %w", err)
 	}
-	load := r.result.Setup.Load
-	if err := json.Unmarshal(data, &r.result.Setup); err != nil {
+	if err := json.Unmarshal(data, &r.result.Setup); err != nil { // over what the host knows, which stays
 		return fmt.Errorf("collect the samples: %w", err)
 	}
-	r.result.Setup.Load, r.result.Setup.Quick = load, r.quick
-	r.result.Setup.Commit, r.result.Setup.Versions = r.versions()
+	r.result.Setup.Versions = r.versions() // now they are all built
 	file, err := os.Open(filepath.Join(results, samplesFile))
 	if err != nil {
 		return fmt.Errorf("collect the samples: %w", err)
@@ -192,18 +192,23 @@ func (r *runner) collect(results string) error {
 	return lines.Err()
 }
 
-// versions tells what was measured: the commit of this tree, and the versions that the programs' names in the cache
-// have.
-func (r *runner) versions() (commit string, versions map[string]string) {
-	versions = make(map[string]string)
-	if out, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
-		commit = strings.TrimSpace(string(out))
+// commit is that of this tree. Nothing if it is none.
+func commit(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		return ""
 	}
+	return strings.TrimSpace(string(out))
+}
+
+// versions are those that the programs' names in the cache have.
+func (r *runner) versions() map[string]string {
+	versions := make(map[string]string)
 	for _, name := range []string{"kube-proxy", "kube-apiserver", "etcd"} {
 		matches, err := filepath.Glob(r.bin(name + "-v*"))
 		if err == nil && len(matches) > 0 {
 			versions[name] = strings.TrimPrefix(filepath.Base(matches[len(matches)-1]), name+"-")
 		}
 	}
-	return commit, versions
+	return versions
 }

@@ -53,5 +53,5 @@ func wide(ctx context.Context, s *session) error {
 	if err := s.add("rss", "MiB", rss); err != nil {
 		return err
 	}
-	return u.keep(2 * s.effort.wide)
+	return u.keep(2*s.effort.wide, false)
 }
