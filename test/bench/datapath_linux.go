@@ -53,27 +53,32 @@ func datapath(ctx context.Context, s *session) error {
 	return nil
 }
 
-// window measures for a while and keeps the rate, and how it compares with the rate just before of connections from the
-// far node to itself, which have nothing to do with the subject. The machine is faster at one time than at another;
-// what is compared between subjects is the second.
+// window keeps the rate, and how it compares with the rate just before of connections from the far node to itself,
+// which have nothing to do with the subject. The machine is faster at one moment than at the next, so the two take turns
+// in short slices; what is compared between subjects is the second number.
 func (s *session) window(ctx context.Context, metric string) error {
-	self := netip.AddrPortFrom(dataset.Endpoints(0)[0], dataset.EndpointPort)
-	reference, _, err := rate(ctx, s.site.far.Namespace, []netip.AddrPort{self}, s.effort.window)
-	if err != nil {
-		return err
+	self := []netip.AddrPort{netip.AddrPortFrom(dataset.Endpoints(0)[0], dataset.EndpointPort)}
+	for range s.effort.slices {
+		reference, _, err := rate(ctx, s.site.far.Namespace, self, s.effort.slice)
+		if err != nil {
+			return err
+		}
+		rate, failed, err := rate(ctx, s.site.caller.Namespace, s.sampled(), s.effort.slice)
+		if err != nil {
+			return err
+		}
+		sample := s.sample(metric, "connections/s", rate)
+		if failed > 0 {
+			sample.Note = fmt.Sprintf("%d failed", failed)
+		}
+		if err := s.record.add(sample); err != nil {
+			return err
+		}
+		if err := s.add(metric+"-relative", "of the reference", rate/max(reference, 1)); err != nil {
+			return err
+		}
 	}
-	rate, failed, err := rate(ctx, s.site.caller.Namespace, s.sampled(), s.effort.window)
-	if err != nil {
-		return err
-	}
-	sample := s.sample(metric, "connections/s", rate)
-	if failed > 0 {
-		sample.Note = fmt.Sprintf("%d failed", failed)
-	}
-	if err := s.record.add(sample); err != nil {
-		return err
-	}
-	return s.add(metric+"-relative", "of the reference", rate/max(reference, 1))
+	return nil
 }
 
 // rate is how many connections per second a few threads open from the namespace to the targets in turn.

@@ -166,15 +166,6 @@ func (s *session) sampled() (vips []netip.AddrPort) {
 	return vips
 }
 
-// spread picks at most k of n numbers, evenly spread, with the first and the last.
-func spread(n, k int) (list []int) {
-	k = min(n, k)
-	for i := range k {
-		list = append(list, i*(n-1)/max(k-1, 1))
-	}
-	return list
-}
-
 // add keeps a sample of the row that is being measured.
 func (s *session) add(metric, unit string, value float64) error {
 	return s.record.add(s.sample(metric, unit, value))

@@ -107,13 +107,14 @@ type effort struct {
 	samples  int           // VIPs that stand for all at a cold start; half as many endpoints for all of a burst
 	quiet    time.Duration // window, see process.quiet
 	idle     time.Duration
-	changes  int           // at most
-	changing time.Duration // none begins later than that
-	gap      time.Duration // between two changes
-	burst    int           // changes at once
-	wide     int           // endpoints of the wide Service that go and come back
-	windows  int           // of the data path
-	window   time.Duration
+	changes  int                      // at most
+	changing time.Duration            // none begins later than that
+	gap      time.Duration            // between two changes
+	burst    int                      // changes at once
+	wide     int                      // endpoints of the wide Service that go and come back
+	windows  int                      // of the data path
+	slices   int                      // of a window
+	slice    time.Duration            // twice: the reference, then the subject
 	limits   map[string]time.Duration // of a row, for each subject
 }
 
@@ -123,7 +124,7 @@ func (p plan) effort() effort {
 		e := effort{
 			floor: 1, samples: 8, quiet: 200 * time.Millisecond, idle: 2 * time.Second,
 			changes: 5, changing: 30 * time.Second, gap: 20 * time.Millisecond, burst: 20, wide: 2,
-			windows: 1, window: 500 * time.Millisecond, limits: make(map[string]time.Duration),
+			windows: 1, slices: 2, slice: 200 * time.Millisecond, limits: make(map[string]time.Duration),
 		}
 		for _, row := range rowNames {
 			e.limits[row] = time.Minute
@@ -133,7 +134,7 @@ func (p plan) effort() effort {
 	return effort{
 		warm: true, floor: 5, samples: 64, quiet: time.Second, idle: time.Minute,
 		changes: 200, changing: 75 * time.Second, gap: 100 * time.Millisecond, burst: 1000, wide: 20,
-		windows: 5, window: 2 * time.Second,
+		windows: 5, slices: 8, slice: 250 * time.Millisecond,
 		limits: map[string]time.Duration{
 			"cold": 15 * time.Minute, "idle": 3 * time.Minute, "restart": 4 * time.Minute, "change": 135 * time.Second,
 			"burst": 90 * time.Second, "wide": 3 * time.Minute, "datapath": 2 * time.Minute,
@@ -160,4 +161,13 @@ func (p plan) check() error {
 		}
 	}
 	return nil
+}
+
+// spread picks at most k of n numbers, evenly spread, with the first and the last.
+func spread(n, k int) (list []int) {
+	k = min(n, k)
+	for i := range k {
+		list = append(list, i*(n-1)/max(k-1, 1))
+	}
+	return list
 }
