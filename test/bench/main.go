@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/fairlead-lb/fairlead/test/internal/program"
 )
@@ -20,7 +22,7 @@ const self = program.Name("bench")
 func main() {
 	// program.DieWithParent ties children to the thread that started them, so it has to stay.
 	runtime.LockOSThread()
-	ctx, stop := program.SignalContext()
+	ctx, stop := signalContext(os.Args[1:])
 	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
 	switch {
@@ -29,6 +31,15 @@ func main() {
 		self.Say("%v", err)
 		os.Exit(1)
 	}
+}
+
+// signalContext is canceled by the signals that end a program. While measuring, SIGPIPE is none of them: who listens for
+// it hears of every connection that a peer has closed, and we relay those of subjects that are stopped.
+func signalContext(args []string) (context.Context, func()) {
+	if len(args) > 0 && args[0] == "measure" {
+		return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	}
+	return program.SignalContext()
 }
 
 // run carries out a subcommand; without one it runs the whole benchmark.
