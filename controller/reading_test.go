@@ -22,13 +22,13 @@ type slowRules struct {
 	tries int
 }
 
-func (s *slowRules) EnsureRules(f masq.Family, chains []masq.Chain) (int, error) {
+func (s *slowRules) EnsureRules(chains map[masq.Family][]masq.Chain) (int, error) {
 	s.tries++
 	time.Sleep(s.takes)
 	if s.fails {
 		return 0, errors.New("the lock is taken")
 	}
-	return s.Kernel.EnsureRules(f, chains)
+	return s.Kernel.EnsureRules(chains)
 }
 
 // withRules puts another iptables in front of the rig's kernel, and starts again.

@@ -171,9 +171,9 @@ type lockedRules struct {
 	free bool
 }
 
-func (l *lockedRules) EnsureRules(f masq.Family, chains []masq.Chain) (int, error) {
+func (l *lockedRules) EnsureRules(chains map[masq.Family][]masq.Chain) (int, error) {
 	if !l.free {
 		return 0, fmt.Errorf("the lock is taken")
 	}
-	return l.Kernel.EnsureRules(f, chains)
+	return l.Kernel.EnsureRules(chains)
 }

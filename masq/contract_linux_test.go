@@ -1,6 +1,7 @@
 package masq
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -138,7 +139,7 @@ func variants(t *testing.T, test func(*testing.T, *Linux)) {
 		t.Run(variant, func(t *testing.T) {
 			bin := t.TempDir()
 			for _, tool := range []string{"iptables", "ip6tables"} {
-				for _, suffix := range []string{"", "-restore"} {
+				for _, suffix := range []string{"", "-save", "-restore"} {
 					path, err := exec.LookPath(tool + "-" + variant + suffix)
 					if err != nil {
 						t.Fatal(err)
@@ -185,7 +186,7 @@ func restore(t testing.TB, commands string) {
 
 func ensureRules(t testing.TB, k Kernel, f Family, o Options) int {
 	t.Helper()
-	written, err := k.EnsureRules(f, Skeleton(f, o, k.RandomFully(f)))
+	written, err := k.EnsureRules(map[Family][]Chain{f: Skeleton(f, o, k.RandomFully(f))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -370,22 +371,22 @@ func TestRulesThatChangedSinceTheyWereListedAreLeftAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			variants(t, func(t *testing.T, k *Linux) {
-				chains := Skeleton(IPv4, cidrs, true)
 				ensureRules(t, k, IPv4, cidrs)
 				restore(t, `
 					-t filter -F INPUT
 					-t filter -F FAIRLEAD-INPUT
 					-t filter -X FAIRLEAD-INPUT`)
-				now, err := k.rules(IPv4, chains)
-				if err != nil {
-					t.Fatal(err)
+				listed, failed := k.rules([]Family{IPv4})
+				if len(failed) > 0 {
+					t.Fatal(failed)
 				}
+				now := listed[IPv4]
 				changed := cidrs
 				changed.MasqueradeBit = 15
 				input, _ := ensureInput(Skeleton(IPv4, changed, true), now)
 				restore(t, meanwhile)
 				theirs := withoutOurs(rules(t, IPv4))
-				err = k.restore(IPv4, input)
+				err := k.restore(map[Family]string{IPv4: input})[IPv4]
 				if want := name != "others come before ours"; (err != nil) != want {
 					t.Errorf("error %v, wanted one: %v", err, want)
 				}
@@ -411,10 +412,11 @@ func TestRulesThatAreThereTwiceAreThereOnceThen(t *testing.T) {
 		for _, f := range k.Families() {
 			ensureRules(t, k, f, cidrs)
 			once := rules(t, f)
-			now, err := k.rules(f, Skeleton(f, cidrs, true))
-			if err != nil {
-				t.Fatal(err)
+			listed, failed := k.rules([]Family{f})
+			if len(failed) > 0 {
+				t.Fatal(failed)
 			}
+			now := listed[f]
 			var again strings.Builder
 			for table, chains := range now {
 				again.WriteString("*" + table + "\n")
@@ -423,7 +425,7 @@ func TestRulesThatAreThereTwiceAreThereOnceThen(t *testing.T) {
 				}
 				again.WriteString("COMMIT\n")
 			}
-			if err := k.restore(f, again.String()); err != nil {
+			if err := k.restore(map[Family]string{f: again.String()})[f]; err != nil {
 				t.Fatal(err)
 			}
 			if got, want := strings.Count(rules(t, f), `"fairlead: `), 3*numberOf(f, cidrs); got != want {
@@ -474,4 +476,33 @@ func TestAMissingProgramIsAClearError(t *testing.T) {
 	if _, err := Open(); err == nil || !strings.Contains(err.Error(), "find iptables for IPv") {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestRulesThatNobodyHasTouchedAreNotLookedAt(t *testing.T) {
+	variants(t, func(t *testing.T, k *Linux) {
+		all := map[Family][]Chain{IPv4: Skeleton(IPv4, cidrs, true), IPv6: Skeleton(IPv6, cidrs, true)}
+		for range 2 { // written, and then seen to be right
+			if _, err := k.EnsureRules(all); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tools := maps.Clone(k.tools)
+		for f := range k.tools {
+			k.tools[f] = tool{path: "/none"}
+		}
+		_, err := k.EnsureRules(all)
+		if legacy := !k.nft; (err != nil) != legacy {
+			t.Errorf("without programs, legacy %v: got %v", legacy, err)
+		}
+		changed := cidrs
+		changed.MasqueradeAll = !changed.MasqueradeAll
+		if _, err := k.EnsureRules(map[Family][]Chain{IPv4: Skeleton(IPv4, changed, true)}); err == nil {
+			t.Error("other rules were thought to be there")
+		}
+		k.tools = tools
+		kerneltest.Run(t, "ip6tables", "-t", "nat", "-F", "KUBE-POSTROUTING")
+		if written, err := k.EnsureRules(all); written == 0 || err != nil {
+			t.Errorf("after a flush %d rules were written: %v", written, err)
+		}
+	})
 }

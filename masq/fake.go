@@ -86,23 +86,27 @@ func (f *Fake) apply(op Op) error {
 }
 
 // EnsureRules implements Kernel.
-func (f *Fake) EnsureRules(family Family, chains []Chain) (written int, err error) {
-	for _, c := range chains {
-		var comments []string
-		for _, rule := range c.Rules {
-			comments = append(comments, rule.Comment)
-		}
-		key := fmt.Sprint(family, " ", c.Table, " ", c.Name)
-		if c.Tentative && len(f.rules[key]) > 0 {
-			continue
-		}
-		if !slices.Equal(f.rules[key], comments) {
-			f.rules[key] = comments
-			written += len(comments)
+func (f *Fake) EnsureRules(chains map[Family][]Chain) (written int, err error) {
+	for family, list := range chains {
+		for _, c := range list {
+			written += f.ensureChain(family, c)
 		}
 	}
 	f.Writes += written
 	return written, nil
+}
+
+func (f *Fake) ensureChain(family Family, c Chain) (written int) {
+	var comments []string
+	for _, rule := range c.Rules {
+		comments = append(comments, rule.Comment)
+	}
+	key := fmt.Sprint(family, " ", c.Table, " ", c.Name)
+	if c.Tentative && len(f.rules[key]) > 0 || slices.Equal(f.rules[key], comments) {
+		return 0
+	}
+	f.rules[key] = comments
+	return len(comments)
 }
 
 // Remove implements Kernel.

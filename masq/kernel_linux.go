@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/coreos/go-iptables/iptables"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
@@ -20,14 +23,18 @@ import (
 const lockWait = "30"
 
 // Linux is the Kernel of the network namespace that it was opened in: ipsets in batches of its own
-// encoding, rules through the iptables programs that are installed, two or three processes for a family.
+// encoding, rules through the iptables programs that are installed, one process to list those of a family and one to
+// write them.
 type Linux struct {
 	conn  *nlbatch.Conn
 	tools map[Family]tool
 	batch nlbatch.Batch
+
+	nft     bool // the rules are nf_tables', which number their generations
+	checked checked
 }
 
-// tool is the iptables program of a family. Beside it is its -restore.
+// tool is the iptables program of a family. Beside it are its -save and -restore.
 type tool struct {
 	path        string
 	randomFully bool
@@ -47,13 +54,32 @@ func Open() (*Linux, error) {
 	if _, err := os.Stat("/proc/thread-self/net/if_inet6"); err == nil {
 		families = append(families, IPv6)
 	}
-	for _, f := range families {
-		if l.tools[f], err = findTool(f); err != nil {
-			conn.Close()
-			return nil, fmt.Errorf("find iptables for %s: %w", f, err)
-		}
+	if err := l.findTools(families); err != nil {
+		conn.Close()
+		return nil, err
 	}
 	return l, nil
+}
+
+// findTools asks the programs of all families at once: each takes its time to start.
+func (l *Linux) findTools(families []Family) error {
+	found := make([]tool, len(families))
+	var group errgroup.Group
+	for i, f := range families {
+		group.Go(func() (err error) {
+			if found[i], err = findTool(f); err != nil {
+				return fmt.Errorf("find iptables for %s: %w", f, err)
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	l.nft = true
+	for i, f := range families {
+		l.tools[f] = found[i]
+		l.nft = l.nft && isNFT(found[i].path)
+	}
+	return err
 }
 
 // findTool looks for the program of a family, and lets go-iptables find out what it can do.
@@ -183,68 +209,99 @@ func setError(err error) error {
 	return err
 }
 
-// EnsureRules implements Kernel. New rules come in and old ones go in one commit of each table.
-func (l *Linux) EnsureRules(f Family, chains []Chain) (written int, err error) {
-	now, err := l.rules(f, chains)
-	if err != nil {
-		return 0, err
+// EnsureRules implements Kernel. New rules come in and old ones go in one commit of each table. Nothing
+// is looked at where no rule of anybody has changed since the last time.
+func (l *Linux) EnsureRules(chains map[Family][]Chain) (written int, err error) {
+	generation := l.generation()
+	if generation != 0 && l.checked.holds(generation, chains) {
+		return 0, nil
 	}
-	input, written := ensureInput(chains, now)
-	if err := l.restore(f, input); err != nil {
-		return 0, err
+	l.checked = checked{}
+	now, failed := l.rules(slices.Sorted(maps.Keys(chains)))
+	input, counts := make(map[Family]string), make(map[Family]int)
+	for f, rules := range now {
+		input[f], counts[f] = ensureInput(chains[f], rules)
 	}
-	return written, nil
+	unwritten := l.restore(input)
+	for f, n := range counts {
+		if unwritten[f] == nil {
+			written += n
+		}
+	}
+	maps.Copy(failed, unwritten)
+	if len(failed) == 0 && written == 0 {
+		l.checked = checked{generation, chains}
+	}
+	return written, inFamilies("ensure the %s rules: %w", failed)
 }
 
-// rules lists the tables that the chains are in. It starts one process for a table, where go-iptables
-// would start one for each chain: this is what every audit does. And to ask for a chain that does not
-// exist gives errors that differ between the variants of iptables.
-func (l *Linux) rules(f Family, chains []Chain) (listing, error) {
-	now := make(listing)
-	for _, c := range chains {
-		if now[c.Table] != nil {
+// inFamilies joins the errors of families.
+func inFamilies(format string, errs map[Family]error) error {
+	var list []error
+	for _, f := range slices.Sorted(maps.Keys(errs)) {
+		list = append(list, fmt.Errorf(format, f, errs[f]))
+	}
+	return errors.Join(list...)
+}
+
+// rules lists all tables of families, with one process each, where go-iptables would start one for each
+// chain: this is what audits do. And to ask for a chain that does not exist gives errors that differ
+// between the variants of iptables.
+func (l *Linux) rules(families []Family) (map[Family]listing, map[Family]error) {
+	commands := make(map[Family]*exec.Cmd)
+	for _, f := range families {
+		commands[f] = exec.Command(l.tools[f].path + "-save")
+	}
+	out, errs := run("list the rules", commands)
+	now := make(map[Family]listing)
+	for f, text := range out {
+		now[f] = parseSave(text)
+	}
+	return now, errs
+}
+
+// restore has iptables-restore carry out its input, if there is any.
+func (l *Linux) restore(input map[Family]string) map[Family]error {
+	commands := make(map[Family]*exec.Cmd)
+	for f, text := range input {
+		if text != "" {
+			commands[f] = exec.Command(l.tools[f].path+"-restore", "--noflush", "--wait", lockWait)
+			commands[f].Stdin = strings.NewReader(text)
+		}
+	}
+	_, errs := run("write rules", commands)
+	return errs
+}
+
+// run runs a program for each family, at the same time, and returns what those printed that succeeded. All
+// are started by the calling thread: it may be in a network namespace of its own.
+func run(what string, commands map[Family]*exec.Cmd) (map[Family]string, map[Family]error) {
+	out, errs := make(map[Family]string), make(map[Family]error)
+	printed, complaints := make(map[Family]*bytes.Buffer), make(map[Family]*bytes.Buffer)
+	for f, cmd := range commands {
+		printed[f], complaints[f] = new(bytes.Buffer), new(bytes.Buffer)
+		cmd.Stdout, cmd.Stderr = printed[f], complaints[f]
+		if err := cmd.Start(); err != nil {
+			errs[f] = fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	for f, cmd := range commands {
+		if errs[f] != nil {
 			continue
 		}
-		out, err := l.run(exec.Command(l.tools[f].path, "-t", c.Table, "-S", "--wait", lockWait))
-		if err != nil {
-			return nil, fmt.Errorf("list table %s: %w", c.Table, err)
+		if err := cmd.Wait(); err != nil {
+			errs[f] = fmt.Errorf("%s: %s: %w: %s", what, filepath.Base(cmd.Path), err, bytes.TrimSpace(complaints[f].Bytes()))
+			continue
 		}
-		now[c.Table] = byChain(out)
+		out[f] = printed[f].String()
 	}
-	return now, nil
-}
-
-// restore has iptables-restore carry out its input.
-func (l *Linux) restore(f Family, input string) error {
-	if input == "" {
-		return nil
-	}
-	cmd := exec.Command(l.tools[f].path+"-restore", "--noflush", "--wait", lockWait)
-	cmd.Stdin = strings.NewReader(input)
-	if _, err := l.run(cmd); err != nil {
-		return fmt.Errorf("write rules: %w", err)
-	}
-	return nil
-}
-
-// run runs a program. Its error tells what the program said.
-func (l *Linux) run(cmd *exec.Cmd) (stdout string, err error) {
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		err = fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, bytes.TrimSpace(exit.Stderr))
-	}
-	return string(out), err
+	return out, errs
 }
 
 // Remove implements Kernel. It goes on after errors: whatever can go goes.
 func (l *Linux) Remove(chains map[Family][]Chain) error {
-	var errs []error
-	for f, list := range chains {
-		if err := l.removeRules(f, list); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", f, err))
-		}
-	}
+	l.checked = checked{}
+	errs := []error{inFamilies("%s: %w", l.removeRules(chains))}
 	for _, f := range l.Families() {
 		for _, set := range Sets() {
 			l.batch.Reset()
@@ -257,17 +314,16 @@ func (l *Linux) Remove(chains map[Family][]Chain) error {
 	return errors.Join(errs...)
 }
 
-func (l *Linux) removeRules(f Family, chains []Chain) error {
-	now, err := l.rules(f, chains)
-	if err != nil {
-		return err
+func (l *Linux) removeRules(chains map[Family][]Chain) map[Family]error {
+	now, failed := l.rules(slices.Sorted(maps.Keys(chains)))
+	input := make(map[Family]string)
+	for f, rules := range now {
+		var stay []string
+		input[f], stay = removeInput(chains[f], rules)
+		if len(stay) > 0 {
+			failed[f] = fmt.Errorf("a rule of somebody else's leads to %s, which therefore stays", strings.Join(stay, " and "))
+		}
 	}
-	input, stay := removeInput(chains, now)
-	if err := l.restore(f, input); err != nil {
-		return err
-	}
-	if len(stay) > 0 {
-		return fmt.Errorf("a rule of somebody else's leads to %s, which therefore stays", strings.Join(stay, " and "))
-	}
-	return nil
+	maps.Copy(failed, l.restore(input))
+	return failed
 }

@@ -13,25 +13,29 @@ type found struct {
 
 var ourComment = regexp.MustCompile(`--comment "` + CommentPrefix + `([^"]*)"`)
 
-// byChain sorts the output of `iptables -S` by chain. A chain without rules is there, too.
-func byChain(listing string) map[string][]string {
-	chains := make(map[string][]string)
-	for line := range strings.Lines(listing) {
-		fields := strings.Fields(line)
-		if len(fields) < 2 {
-			continue
+// parseSave sorts the output of iptables-save. A chain without rules is there, too.
+func parseSave(text string) listing {
+	all := make(listing)
+	var chains map[string][]string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if table, begins := strings.CutPrefix(line, "*"); begins {
+			chains = make(map[string][]string)
+			all[table] = chains
 		}
-		switch fields[0] {
-		case "-P", "-N":
-			chains[fields[1]] = nil
-		case "-A":
-			chains[fields[1]] = append(chains[fields[1]], strings.TrimSpace(line))
+		if rest, is := strings.CutPrefix(line, ":"); is && chains != nil {
+			name, _, _ := strings.Cut(rest, " ")
+			chains[name] = nil
+		}
+		if rest, is := strings.CutPrefix(line, "-A "); is && chains != nil {
+			name, _, _ := strings.Cut(rest, " ")
+			chains[name] = append(chains[name], line)
 		}
 	}
-	return chains
+	return all
 }
 
-// ourRules finds Fairlead's rules in the rules of one chain as `iptables -S` prints them, and counts the others.
+// ourRules finds Fairlead's rules in the rules of one chain as iptables-save prints them, and counts the others.
 func ourRules(lines []string) (ours []found, others int) {
 	for _, line := range lines {
 		rule, is := strings.CutPrefix(line, "-A ")

@@ -13,7 +13,7 @@ import (
 // names what it is about, and none a number: where somebody has changed our rules or chains in between,
 // nothing is written, and the next try lists them again.
 
-// listing is the rules of every chain of some tables, by table and chain, as `iptables -S` prints them.
+// listing is the rules of every chain of some tables, by table and chain, as iptables-save prints them.
 type listing map[string]map[string][]string
 
 // ensureInput returns the input of `iptables-restore --noflush` that makes Fairlead's rules in each

@@ -15,7 +15,7 @@ func TestRestoreInput(t *testing.T) {
 	}
 	const ours = `-m comment --comment "fairlead: `
 	for _, c := range []struct{ name, now, ensure, remove string }{
-		{"nothing is there", "-P PREROUTING ACCEPT", `
+		{"nothing is there", ":PREROUTING ACCEPT [0:0]", `
 			*nat
 			-N KUBE-MARK-MASQ
 			-N FAIRLEAD-SERVICES
@@ -26,9 +26,9 @@ func TestRestoreInput(t *testing.T) {
 			COMMIT
 		`, ""},
 		{"a stale rule and somebody else's", `
-			-P PREROUTING ACCEPT
-			-N FAIRLEAD-SERVICES
-			-N KUBE-MARK-MASQ
+			:PREROUTING ACCEPT [0:0]
+			:FAIRLEAD-SERVICES - [0:0]
+			:KUBE-MARK-MASQ - [0:0]
 			-A PREROUTING -s 192.0.2.1/32 -j ACCEPT
 			-A PREROUTING ` + ours + `FAIRLEAD-SERVICES" -j FAIRLEAD-SERVICES
 			-A PREROUTING -j KUBE-MARK-MASQ
@@ -49,7 +49,7 @@ func TestRestoreInput(t *testing.T) {
 			COMMIT
 		`},
 		{"a chain that others use, too", `
-			-N KUBE-MARK-MASQ
+			:KUBE-MARK-MASQ - [0:0]
 			-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000
 			-A KUBE-MARK-MASQ ` + ours + `mark" -j MARK
 		`, "", `
@@ -59,7 +59,7 @@ func TestRestoreInput(t *testing.T) {
 		`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			now := listing{"nat": byChain(unindented(c.now))}
+			now := parseSave("*nat\n" + unindented(c.now))
 			if input, _ := ensureInput(chains, now); c.ensure != "" {
 				if diff := cmp.Diff(unindented(c.ensure), input); diff != "" {
 					t.Errorf("to ensure (-want +got):\n%s", diff)

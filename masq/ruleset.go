@@ -119,15 +119,7 @@ func (r *Ruleset) count(e Entry, mark uint32, change int) {
 // ResyncRules makes sure of the constant rules. The sets must be there. It returns how many rules had
 // to be written.
 func (r *Ruleset) ResyncRules() (drift int, err error) {
-	var errs []error
-	for f, chains := range r.Chains() {
-		written, err := r.kernel.EnsureRules(f, chains)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("ensure the %s rules: %w", f, err))
-		}
-		drift += written
-	}
-	return drift, errors.Join(errs...)
+	return r.kernel.EnsureRules(r.Chains())
 }
 
 // Upsert adds and changes what is pending, except the entries with a mark that ready refuses, in the

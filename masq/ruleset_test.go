@@ -268,11 +268,12 @@ func (b *broken) Entries() (map[Entry]uint32, error) {
 	return b.Fake.Entries()
 }
 
-func (b *broken) EnsureRules(f Family, chains []Chain) (int, error) {
-	if b.rules != nil && f == IPv4 {
-		return 0, b.rules
+func (b *broken) EnsureRules(chains map[Family][]Chain) (int, error) {
+	if b.rules != nil {
+		written, err := b.Fake.EnsureRules(map[Family][]Chain{IPv6: chains[IPv6]})
+		return written, errors.Join(fmt.Errorf("ensure the IPv4 rules: %w", b.rules), err)
 	}
-	return b.Fake.EnsureRules(f, chains)
+	return b.Fake.EnsureRules(chains)
 }
 
 func TestWhatCannotBeReadIsNotTakenForGone(t *testing.T) {

@@ -171,8 +171,8 @@ type Kernel interface {
 	Apply(ops []Op) []error
 	// EnsureRules makes Fairlead's rules in each of the chains exactly these, unless the chain is
 	// tentative and has any, and leaves every other rule alone. It returns the number of rules that it
-	// had to write.
-	EnsureRules(family Family, chains []Chain) (written int, err error)
+	// had to write. An error in one family does not keep it from the other.
+	EnsureRules(chains map[Family][]Chain) (written int, err error)
 	// Remove deletes Fairlead's rules from the chains, then its own chains, then its sets.
 	Remove(chains map[Family][]Chain) error
 	// Families lists the families that can be programmed.
