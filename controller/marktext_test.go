@@ -46,7 +46,7 @@ func renamed(dump string) string {
 		marks = append(marks, mark)
 	}
 	sortText := func(mark uint32) string {
-		return strings.Join(of[mark].entries, "") + "\xff" + strings.Join(of[mark].servers, "")
+		return strings.Join(of[mark].entries, "") + "\xff" + strings.Join(of[mark].servers, "") + "\xff" + nameOf(mark, 0)
 	}
 	slices.SortFunc(marks, func(a, b uint32) int { return strings.Compare(sortText(a), sortText(b)) })
 	names := make(map[uint32]string)
