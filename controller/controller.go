@@ -154,26 +154,29 @@ func (c *Controller) Run(ctx context.Context) error {
 	defer c.healthChecks.Close()
 	defer c.relay.Close()
 	c.objects = informers
-	if err := c.resync(time.Now()); err != nil { // rules and sets before anything else, and whatever the API server does
-		return fmt.Errorf("read the kernel: %w", err)
-	}
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.work(ctx, informers.wait) })
+	informers.run(ctx) // what there is comes while the kernel is read
 	if c.source.Run != nil {
 		group.Go(func() error { return c.source.Run(ctx) })
 	}
 	if c.options.Host.Watch != nil {
 		group.Go(func() error { return c.options.Host.Watch(ctx, c.factsChanged) })
 	}
-	informers.run(ctx)
-	group.Go(func() error {
-		c.log.Info("waiting for the first list of Services and EndpointSlices")
-		if err := informers.wait(ctx); err != nil {
-			return nil // stopped
-		}
-		c.loop(ctx)
-		return nil
-	})
 	return group.Wait()
+}
+
+// work does what Run says, with the caches that synced waits for.
+func (c *Controller) work(ctx context.Context, synced func(context.Context) error) error {
+	if err := c.resync(time.Now()); err != nil { // rules and sets before anything else, and whatever the API server does
+		return fmt.Errorf("read the kernel: %w", err)
+	}
+	c.log.Info("waiting for the first list of Services and EndpointSlices")
+	if err := synced(ctx); err != nil {
+		return nil // stopped
+	}
+	c.loop(ctx)
+	return nil
 }
 
 // serviceChanged puts a name into the dirty set. It is what every event about a Service or one of its

@@ -126,7 +126,9 @@ func (i *informers) run(ctx context.Context) {
 // wait returns when every object listed at the start has been handed to the handlers.
 func (i *informers) wait(ctx context.Context) error {
 	for _, r := range i.registrations {
-		if !cache.WaitForCacheSync(ctx.Done(), r.HasSynced) {
+		select {
+		case <-r.HasSyncedChecker().Done():
+		case <-ctx.Done():
 			return errors.New("stopped before the first list was complete")
 		}
 	}

@@ -1,16 +1,21 @@
 package source
 
 import (
+	"cmp"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/flowcontrol"
 )
 
 // Connection says how to reach the API server.
@@ -20,8 +25,22 @@ type Connection struct {
 	Burst      int
 }
 
-// Client returns a client for the API server that speaks protobuf.
-func (c Connection) Client() (kubernetes.Interface, error) {
+// Client speaks protobuf with the API server, about the kinds of a Scheme. (client-go's clientset knows
+// all kinds there are, which more than doubles the program and what it takes to start it.)
+type Client struct{ Core, Discovery rest.Interface }
+
+// Scheme knows the kinds that Fairlead reads and writes.
+func Scheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme} {
+		utilruntime.Must(add(scheme)) // fails only if two kinds had one name
+	}
+	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
+	return scheme
+}
+
+// Client returns a client for the API server.
+func (c Connection) Client() (Client, error) {
 	var config *rest.Config
 	var err error
 	if c.Kubeconfig == "" {
@@ -30,37 +49,56 @@ func (c Connection) Client() (kubernetes.Interface, error) {
 		config, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("find out how to reach the API server (clientConnection.kubeconfig): %w", err)
+		return Client{}, fmt.Errorf("find out how to reach the API server (clientConnection.kubeconfig): %w", err)
 	}
 	config.QPS, config.Burst = c.QPS, c.Burst
+	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(cmp.Or(c.QPS, rest.DefaultQPS), cmp.Or(c.Burst, rest.DefaultBurst))
 	config.UserAgent = "fairlead"
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	client, err := kubernetes.NewForConfig(config)
+	config.NegotiatedSerializer = serializer.NewCodecFactory(Scheme()).WithoutConversion()
+	return newClient(config)
+}
+
+// newClient returns a client whose groups share connections and the limit of requests.
+func newClient(config *rest.Config) (Client, error) {
+	shared, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return nil, fmt.Errorf("make a client for the API server: %w", err)
+		return Client{}, fmt.Errorf("make a client for the API server: %w", err)
 	}
-	return client, nil
+	group := func(version schema.GroupVersion, path string) rest.Interface {
+		one := rest.CopyConfig(config)
+		one.GroupVersion, one.APIPath = &version, path
+		var client *rest.RESTClient
+		if client, err = rest.RESTClientForConfigAndClient(one, shared); err != nil {
+			err = fmt.Errorf("make a client for the API server: %w", err)
+		}
+		return client
+	}
+	client := Client{Core: group(corev1.SchemeGroupVersion, "/api")}
+	if err == nil {
+		client.Discovery = group(discoveryv1.SchemeGroupVersion, "/apis")
+	}
+	return client, err
 }
 
 // Kubernetes returns the source that watches the API server for the Services of this proxy, their
 // EndpointSlices, and either all Nodes or this one.
-func Kubernetes(client kubernetes.Interface, nodeName string, allNodes bool) Source {
-	core, discovery := client.CoreV1().RESTClient(), client.DiscoveryV1().RESTClient()
+func Kubernetes(client Client, nodeName string, allNodes bool) Source {
 	watch := func(c cache.Getter, resource, labels, fields string) cache.ListerWatcher {
 		lw := cache.NewFilteredListWatchFromClient(c, resource, metav1.NamespaceAll, func(o *metav1.ListOptions) {
 			o.LabelSelector, o.FieldSelector = labels, fields
 		})
-		return cache.ToListWatcherWithWatchListSemantics(lw, client)
+		return cache.ToListWatcherWithWatchListSemantics(lw, c)
 	}
 	nodes := fields.OneTermEqualSelector("metadata.name", nodeName).String()
 	if allNodes {
 		nodes = ""
 	}
 	return Source{
-		Services:       watch(core, "services", "!service.kubernetes.io/service-proxy-name", "spec.clusterIP!=None"),
-		EndpointSlices: watch(discovery, "endpointslices", "!service.kubernetes.io/headless,"+discoveryv1.LabelServiceName, ""),
-		Nodes:          watch(core, "nodes", "", nodes),
+		Services:       watch(client.Core, "services", "!service.kubernetes.io/service-proxy-name", "spec.clusterIP!=None"),
+		EndpointSlices: watch(client.Discovery, "endpointslices", "!service.kubernetes.io/headless,"+discoveryv1.LabelServiceName, ""),
+		Nodes:          watch(client.Core, "nodes", "", nodes),
 		Complete:       func() bool { return true },
 	}
 }
