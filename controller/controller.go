@@ -206,11 +206,42 @@ func (c *Controller) tellComplete() {
 	c.incomplete = !complete
 }
 
+// Changes that come close behind a round are many, and are gathered: one round for all of them costs less
+// than many. A change by itself never waits.
+const (
+	closeBehind = 20 * time.Millisecond  // of the end of a round
+	silence     = 5 * time.Millisecond   // after the last change
+	longest     = 100 * time.Millisecond // that any change is kept waiting
+)
+
+// gather waits for the end of a row of changes that began close behind the last round.
+func (c *Controller) gather(ctx context.Context, ended time.Time) {
+	oldest, any := c.dirty.oldest()
+	if !any || oldest.Sub(ended) > closeBehind {
+		return
+	}
+	for ctx.Err() == nil {
+		wait := min(time.Until(c.dirty.latest().Add(silence)), time.Until(oldest.Add(longest)))
+		if wait <= 0 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+	select {
+	case <-c.dirty.wake: // it was for what the coming round takes
+	default:
+	}
+}
+
 // loop runs rounds until ctx ends.
 func (c *Controller) loop(ctx context.Context) {
 	for {
 		started := time.Now()
 		c.round(ctx, started)
+		ended := time.Now()
 		drain, draining := c.ipvs.NextDrain()
 		wait := c.trigger.wait(time.Now(), drain, draining)
 		if !c.source.Complete() {
@@ -223,6 +254,7 @@ func (c *Controller) loop(ctx context.Context) {
 		case <-timer.C:
 		}
 		timer.Stop()
+		c.gather(ctx, ended)
 		if pause := c.options.MinSyncPeriod - time.Since(started); pause > 0 {
 			select {
 			case <-ctx.Done():

@@ -158,6 +158,34 @@ func BenchmarkBurst(b *testing.B) {
 	}
 }
 
+// BenchmarkWide is one endpoint change in a Service of so many endpoints, a hundred in each slice.
+func BenchmarkWide(b *testing.B) {
+	for _, size := range []int{100, 1_000, 10_000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			r := newRig(b)
+			var slices []*discoveryv1.EndpointSlice
+			for i := 0; i < size; i += 100 {
+				var addrs []string
+				for n := range 100 {
+					addrs = append(addrs, endpoint(i+n))
+				}
+				slices = append(slices, endpoints(addrs...))
+				slices[len(slices)-1].Name = fmt.Sprint("wide-", i)
+			}
+			name := r.set(service("wide", vip(0)), slices...)
+			r.round()
+			both := []*discoveryv1.EndpointSlice{slices[0], endpoints(endpoint(size))}
+			both[1].Name = slices[0].Name
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				r.world.slices[name][0] = both[n%2]
+				r.c.dirty.add(name)
+				r.round()
+			}
+		})
+	}
+}
+
 // BenchmarkColdStart is N Services from the dirty set to an empty (fake) kernel.
 func BenchmarkColdStart(b *testing.B) {
 	for _, services := range []int{1_000, 10_000, 50_000} {

@@ -13,6 +13,7 @@ type dirty struct {
 	mu    sync.Mutex
 	names map[types.NamespacedName]struct{}
 	since time.Time     // when the oldest name came in
+	last  time.Time     // when the latest one did
 	wake  chan struct{} // has room for one; a value means: there is work
 }
 
@@ -23,8 +24,9 @@ func newDirty() *dirty {
 // add puts a name into the set.
 func (d *dirty) add(name types.NamespacedName) {
 	d.mu.Lock()
+	d.last = time.Now()
 	if len(d.names) == 0 {
-		d.since = time.Now()
+		d.since = d.last
 	}
 	d.names[name] = struct{}{}
 	d.mu.Unlock()
@@ -81,4 +83,11 @@ func (d *dirty) oldest() (since time.Time, any bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.since, len(d.names) > 0
+}
+
+// latest returns when a name came in for the last time.
+func (d *dirty) latest() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last
 }

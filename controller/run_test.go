@@ -124,6 +124,10 @@ func TestUnreadableKernelEndsAStartAndTurnsARunningDaemonUnhealthy(t *testing.T)
 	r := newRig(t)
 	broken := &unreadable{Kernel: r.masq}
 	c := newTestController(r.world, Kernel{IPVS: r.ipvs, Dummyif: r.dummyif, Masq: broken}, r.log, func() bool { return true })
+	var err error
+	if c.source, err = source.Directory(t.TempDir(), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot be read") {
 		t.Errorf("Run on an unreadable kernel returned %v", err)
 	}
