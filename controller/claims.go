@@ -25,7 +25,7 @@ type claims struct {
 	marks   *marks
 
 	servers map[ipvs.Key]*claim
-	names   map[types.NamespacedName]held
+	names   map[types.NamespacedName]*held
 	vips    counts
 	hairpin counts
 	wanted  map[netip.Addr]map[types.NamespacedName]struct{} // addresses that could be somebody else's, and who wants them
@@ -89,7 +89,7 @@ func newClaims(i *ipvs.Table, d *dummyif.Device, m *masq.Ruleset, numbers fwmark
 				i.Has(ipvs.MarkKey(mark, false)) || i.Has(ipvs.MarkKey(mark, true))
 		}),
 		servers: make(map[ipvs.Key]*claim),
-		names:   make(map[types.NamespacedName]held),
+		names:   make(map[types.NamespacedName]*held),
 		vips:    make(counts),
 		hairpin: make(counts),
 		wanted:  make(map[netip.Addr]map[types.NamespacedName]struct{}),
@@ -110,13 +110,16 @@ type replaced struct {
 // replace makes the Service's claims exactly what was rendered.
 func (c *claims) replace(name types.NamespacedName, created time.Time, r render.Rendered) (result replaced) {
 	before := c.names[name]
-	now := held{
+	if before == nil {
+		before = new(held)
+	}
+	now := &held{
 		hairpin: r.Hairpin, external: r.External,
 		noLocalInternal: r.NoLocalInternal, noLocalExternal: r.NoLocalExternal,
 	}
 	c.noLocalInternal += change(before.noLocalInternal, now.noLocalInternal)
 	c.noLocalExternal += change(before.noLocalExternal, now.noLocalExternal)
-	marks := c.replaceLocals(name, before, &now, r, &result)
+	marks := c.replaceLocals(name, before, now, r, &result)
 	wanted := make(map[ipvs.Key]struct{}, len(r.Servers))
 	for _, server := range r.Servers {
 		wanted[server.Key] = struct{}{}
@@ -192,7 +195,7 @@ func (c *claims) replaceEntries(claim *claim, now []entry) {
 	claim.entries = now
 }
 
-func (c *claims) setServer(k ipvs.Key, v ipvs.VirtualServer, reals render.Reals, drain *time.Duration) (turned bool) {
+func (c *claims) setServer(k ipvs.Key, v ipvs.VirtualServer, reals ipvs.Reals, drain *time.Duration) (turned bool) {
 	turned = c.ipvs.Set(k, v, reals)
 	c.ipvs.SetDrainTimeout(k, drain)
 	return turned

@@ -174,8 +174,9 @@ func BenchmarkWide(b *testing.B) {
 			}
 			name := r.set(service("wide", vip(0)), slices...)
 			r.round()
-			both := []*discoveryv1.EndpointSlice{slices[0], endpoints(endpoint(size))}
-			both[1].Name = slices[0].Name
+			other := slices[0].DeepCopy()
+			other.Endpoints[50].Addresses[0] = endpoint(size)
+			both := []*discoveryv1.EndpointSlice{slices[0], other}
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
 				r.world.slices[name][0] = both[n%2]

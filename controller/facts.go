@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 
-	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/controller/render"
@@ -138,7 +137,7 @@ func (c *Controller) followOwners(host []netip.Addr, now node) {
 		owners[ip] = owner{name: "this node", strict: now.registered, firm: true}
 	}
 	for _, slice := range c.objects.endpointSlices(apiServer()) {
-		for _, ip := range addressesOf(slice) {
+		for _, ip := range slice.Addresses {
 			owners[ip] = owner{name: "the API server", strict: true, firm: true}
 		}
 	}
@@ -176,17 +175,6 @@ func (c *Controller) clusterIPsChanged(ips []string) {
 			c.dirty.add(name)
 		}
 	}
-}
-
-func addressesOf(slice *discoveryv1.EndpointSlice) (addrs []netip.Addr) {
-	for _, e := range slice.Endpoints {
-		for _, text := range e.Addresses {
-			if addr, err := netip.ParseAddr(text); err == nil {
-				addrs = append(addrs, addr.Unmap())
-			}
-		}
-	}
-	return addrs
 }
 
 // refused returns whose an address is that a Service must not have.

@@ -53,8 +53,8 @@ func (c *claims) turnedFrontends() (frontends conntrack.Frontends, keys []ipvs.K
 		}
 		endpoints := make(map[netip.AddrPort]struct{})
 		for _, server := range servers {
-			for addr := range c.ipvs.Reals(server) {
-				endpoints[addr] = struct{}{}
+			for _, real := range c.ipvs.Reals(server) {
+				endpoints[real.Addr] = struct{}{}
 			}
 		}
 		frontends[key.Addr] = endpoints

@@ -10,7 +10,9 @@ import (
 )
 
 // rounds is how many rounds have ended.
-func (r *rig) rounds() float64 { return testutil.ToFloat64(r.c.Metrics.rounds.WithLabelValues("success")) }
+func (r *rig) rounds() float64 {
+	return testutil.ToFloat64(r.c.Metrics.rounds.WithLabelValues("success"))
+}
 
 // TestManyChangesAreGatheredAndOneIsNot runs the loop on a clock that only waits move.
 func TestManyChangesAreGatheredAndOneIsNot(t *testing.T) {
@@ -24,7 +26,7 @@ func TestManyChangesAreGatheredAndOneIsNot(t *testing.T) {
 		time.Sleep(time.Second)
 
 		change := func(n int) {
-			synctest.Wait() // the loop waits: the world is ours
+			synctest.Wait()                                                  // the loop waits: the world is ours
 			r.plain(n, endpoints(endpoint(n), endpoint(n+1), endpoint(n+2))) // nothing drains, which would be another reason for rounds
 		}
 		for n := range 3 {
@@ -60,4 +62,3 @@ func TestManyChangesAreGatheredAndOneIsNot(t *testing.T) {
 		}
 	})
 }
-

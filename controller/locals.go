@@ -11,8 +11,10 @@ import (
 // replaceLocals makes the virtual servers of local endpoints desired, under marks of their own, and
 // returns the mark of each Local that was rendered. Where no mark is left it is the one to drop by:
 // better no answer than one that goes to the wrong place.
-func (c *claims) replaceLocals(name types.NamespacedName, before held, now *held, r render.Rendered, result *replaced) []uint32 {
-	now.locals, now.owners = make(map[ipvs.Key]struct{}), make(map[markOwner]struct{})
+func (c *claims) replaceLocals(name types.NamespacedName, before, now *held, r render.Rendered, result *replaced) []uint32 {
+	if len(r.Locals) > 0 {
+		now.locals, now.owners = make(map[ipvs.Key]struct{}), make(map[markOwner]struct{})
+	}
 	for _, l := range r.Locals {
 		now.owners[markOwner{name, l.Port, l.Protocol}] = struct{}{}
 	}

@@ -13,13 +13,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/fairlead-lb/fairlead/controller/render"
 	"github.com/fairlead-lb/fairlead/controller/source"
 )
 
 // objects is the controller's view of the cluster: the informers' caches, read and never changed.
 type objects interface {
 	service(types.NamespacedName) *corev1.Service
-	endpointSlices(types.NamespacedName) []*discoveryv1.EndpointSlice
+	endpointSlices(types.NamespacedName) []*render.Slice
 	node() *corev1.Node    // this one
 	nodes() []*corev1.Node // all, as far as the source tells
 	names() []types.NamespacedName
@@ -48,12 +49,12 @@ func newInformers(src source.Source, nodeName string, changed func(types.Namespa
 		transform cache.TransformFunc
 		handler   cache.ResourceEventHandler
 	}{
-		{i.services, trim, names(func(o metav1.Object) {
-			changed(types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()})
+		{i.services, trim, names(func(svc *corev1.Service) {
+			changed(types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name})
 		})},
-		{i.slices, trim, names(func(o metav1.Object) {
-			if name := o.GetLabels()[discoveryv1.LabelServiceName]; name != "" {
-				changed(types.NamespacedName{Namespace: o.GetNamespace(), Name: name})
+		{i.slices, read, names(func(s *slice) {
+			if s.service.Name != "" {
+				changed(s.service)
 			}
 		})},
 		{i.allNodes, trimNodes(nodeName), facts(nodeChanged)},
@@ -72,12 +73,12 @@ func newInformers(src source.Source, nodeName string, changed func(types.Namespa
 
 // names makes an event handler that hands on the objects before and after an event, and nothing
 // about the event.
-func names(react func(metav1.Object)) cache.ResourceEventHandler {
+func names[T any](react func(T)) cache.ResourceEventHandler {
 	handle := func(object any) {
 		if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
 			object = gone.Obj
 		}
-		if o, ok := object.(metav1.Object); ok {
+		if o, ok := object.(T); ok {
 			react(o)
 		}
 	}
@@ -105,15 +106,14 @@ func facts(changed func()) cache.ResourceEventHandler {
 }
 
 func indexByService(object any) ([]string, error) {
-	slice, ok := object.(*discoveryv1.EndpointSlice)
+	s, ok := object.(*slice)
 	if !ok {
 		return nil, fmt.Errorf("index EndpointSlices: got %T", object)
 	}
-	name := slice.Labels[discoveryv1.LabelServiceName]
-	if name == "" {
+	if s.service.Name == "" {
 		return nil, nil
 	}
-	return []string{slice.Namespace + "/" + name}, nil
+	return []string{s.service.String()}, nil
 }
 
 // run runs the informers until ctx ends.
@@ -143,14 +143,14 @@ func (i *informers) service(name types.NamespacedName) *corev1.Service {
 	return object.(*corev1.Service)
 }
 
-func (i *informers) endpointSlices(name types.NamespacedName) []*discoveryv1.EndpointSlice {
+func (i *informers) endpointSlices(name types.NamespacedName) []*render.Slice {
 	found, err := i.slices.GetIndexer().ByIndex(byService, name.String())
 	if err != nil {
 		return nil
 	}
-	list := make([]*discoveryv1.EndpointSlice, 0, len(found))
+	list := make([]*render.Slice, 0, len(found))
 	for _, object := range found {
-		list = append(list, object.(*discoveryv1.EndpointSlice))
+		list = append(list, &object.(*slice).Slice)
 	}
 	return list
 }
@@ -211,13 +211,36 @@ func trim(object any) (any, error) {
 	case *corev1.Service:
 		o.Spec.Selector = nil
 		o.Status.Conditions = nil
-	case *discoveryv1.EndpointSlice:
-		o.Labels = map[string]string{discoveryv1.LabelServiceName: o.Labels[discoveryv1.LabelServiceName]}
-		for n := range o.Endpoints {
-			o.Endpoints[n].TargetRef, o.Endpoints[n].Hostname, o.Endpoints[n].DeprecatedTopology = nil, nil, nil
-		}
 	case *corev1.Node:
 		o.Status = corev1.NodeStatus{Addresses: o.Status.Addresses}
 	}
 	return object.(runtime.Object), nil
+}
+
+// slice is an EndpointSlice as it is cached: read, and what the cache itself wants to know of it.
+type slice struct {
+	render.Slice
+	service types.NamespacedName // whose it is
+	version string
+}
+
+var _ metav1.ObjectMetaAccessor = (*slice)(nil)
+
+// GetObjectMeta implements metav1.ObjectMetaAccessor.
+func (s *slice) GetObjectMeta() metav1.Object {
+	_, name, _ := strings.Cut(s.Name, "/")
+	return &metav1.ObjectMeta{Namespace: s.service.Namespace, Name: name, ResourceVersion: s.version}
+}
+
+// read replaces EndpointSlices by what they say. client-go may hand it what it has replaced already.
+func read(object any) (any, error) {
+	o, ok := object.(*discoveryv1.EndpointSlice)
+	if !ok {
+		return object, nil
+	}
+	return &slice{
+		Slice:   *render.NewSlice(o),
+		service: types.NamespacedName{Namespace: o.Namespace, Name: o.Labels[discoveryv1.LabelServiceName]},
+		version: o.ResourceVersion,
+	}, nil
 }

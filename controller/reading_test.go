@@ -156,8 +156,8 @@ func TestRealServersThatCannotBeReadAreTriedAgainAndTold(t *testing.T) {
 	bad, good := r.key(vip(7)+":80", ipvs.TCP), r.key(vip(8)+":80", ipvs.TCP)
 	kernel.of = bad
 	for _, k := range []ipvs.Key{bad, good} {
-		for real := range r.c.ipvs.Reals(k) {
-			r.ipvs.Apply([]ipvs.Op{{Verb: ipvs.DeleteReal, Key: k, Real: real}})
+		for _, real := range r.c.ipvs.Reals(k) {
+			r.ipvs.Apply([]ipvs.Op{{Verb: ipvs.DeleteReal, Key: k, Real: real.Addr}})
 		}
 	}
 	for range 2*auditSteps - 4 { // the whole cycle of an audit, but not the beginning of the next one
@@ -190,8 +190,8 @@ func TestAnAuditThatIsLateGoesOnToItsEnd(t *testing.T) {
 	r.round()
 	held := r.kernel()
 	for n := range 40 {
-		for real := range r.c.ipvs.Reals(r.key(vip(n)+":80", ipvs.TCP)) {
-			r.ipvs.Apply([]ipvs.Op{{Verb: ipvs.DeleteReal, Key: r.key(vip(n)+":80", ipvs.TCP), Real: real}})
+		for _, real := range r.c.ipvs.Reals(r.key(vip(n)+":80", ipvs.TCP)) {
+			r.ipvs.Apply([]ipvs.Op{{Verb: ipvs.DeleteReal, Key: r.key(vip(n)+":80", ipvs.TCP), Real: real.Addr}})
 		}
 	}
 	for range 1 + auditSteps/2 {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/conntrack"
+	"github.com/fairlead-lb/fairlead/controller/render"
 	"github.com/fairlead-lb/fairlead/controller/source"
 	"github.com/fairlead-lb/fairlead/dummyif"
 	"github.com/fairlead-lb/fairlead/ipvs"
@@ -26,6 +27,7 @@ import (
 type world struct {
 	services map[types.NamespacedName]*corev1.Service
 	slices   map[types.NamespacedName][]*discoveryv1.EndpointSlice
+	read     map[*discoveryv1.EndpointSlice]*render.Slice // as the informers' cache has them
 	this     *corev1.Node
 	others   []*corev1.Node
 	host     []netip.Addr // the host's own addresses
@@ -37,13 +39,20 @@ func newWorld() *world {
 	return &world{
 		services: make(map[types.NamespacedName]*corev1.Service),
 		slices:   make(map[types.NamespacedName][]*discoveryv1.EndpointSlice),
+		read:     make(map[*discoveryv1.EndpointSlice]*render.Slice),
 		host:     []netip.Addr{netip.MustParseAddr("192.0.2.1")},
 	}
 }
 
 func (w *world) service(name types.NamespacedName) *corev1.Service { return w.services[name] }
-func (w *world) endpointSlices(name types.NamespacedName) []*discoveryv1.EndpointSlice {
-	return w.slices[name]
+func (w *world) endpointSlices(name types.NamespacedName) (list []*render.Slice) {
+	for _, object := range w.slices[name] {
+		if w.read[object] == nil {
+			w.read[object] = render.NewSlice(object)
+		}
+		list = append(list, w.read[object])
+	}
+	return list
 }
 func (w *world) node() *corev1.Node { return w.this }
 func (w *world) nodes() []*corev1.Node {

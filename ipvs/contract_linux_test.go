@@ -138,8 +138,8 @@ func TestServersOfOtherNamespacesHideNone(t *testing.T) {
 		table := NewTable(openKernel(t).Kernel, 0)
 		for i := range servers {
 			addr := netip.AddrFrom4([4]byte{10, 96, third + byte(i>>8), byte(i)})
-			table.Set(Key{Addr: netip.AddrPortFrom(addr, 80), Protocol: TCP}, VirtualServer{Scheduler: "rr"}, map[netip.AddrPort]RealServer{
-				netip.MustParseAddrPort("10.1.0.1:80"): {Weight: 1}, netip.MustParseAddrPort("10.1.0.2:80"): {Weight: 1},
+			table.Set(Key{Addr: netip.AddrPortFrom(addr, 80), Protocol: TCP}, VirtualServer{Scheduler: "rr"}, Reals{
+				{netip.MustParseAddrPort("10.1.0.1:80"), RealServer{Weight: 1}}, {netip.MustParseAddrPort("10.1.0.2:80"), RealServer{Weight: 1}},
 			})
 		}
 		if err := table.Upsert(always); err != nil {

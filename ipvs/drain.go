@@ -3,6 +3,7 @@ package ipvs
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"time"
@@ -39,13 +40,16 @@ func (t *Table) Drain(now time.Time) error {
 		if !t.connected(k) {
 			continue
 		}
-		for addr, actual := range t.realsOf(k).Prunes() {
-			key := realKey{k, addr}
+		for want, have := range t.servers[k].difference() {
+			if want != nil {
+				continue
+			}
+			key := realKey{k, have.Addr}
 			if _, draining := t.drains[key]; !draining {
 				t.drains[key] = t.newDrain(k, now)
 			}
-			if actual.Weight != 0 {
-				ops = append(ops, Op{Verb: EditReal, Key: k, Real: addr, Value: RealServer{}})
+			if have.Weight != 0 {
+				ops = append(ops, Op{Verb: EditReal, Key: k, Real: have.Addr, Value: RealServer{}})
 			}
 		}
 	}
@@ -60,20 +64,28 @@ func (t *Table) DrainRemoved() error {
 		if !t.Desires(k) {
 			continue
 		}
-		table := t.realsOf(k)
-		for addr, actual := range table.Prunes() {
-			if table.Removed(addr) && actual.Weight != 0 {
-				ops = append(ops, Op{Verb: EditReal, Key: k, Real: addr, Value: RealServer{}})
+		for want, have := range t.servers[k].difference() {
+			if want != nil || have.Weight == 0 {
+				continue
+			}
+			if _, removed := t.removed[realKey{k, have.Addr}]; removed {
+				ops = append(ops, Op{Verb: EditReal, Key: k, Real: have.Addr, Value: RealServer{}})
 			}
 		}
 	}
 	return t.apply(ops)
 }
 
-// undrain ends the drain of a real server, if there is one.
+// difference yields what differs between the real servers that are desired and those that are there.
+func (s *server) difference() iter.Seq2[*Real, *Real] { return difference(s.wantReals, s.thereReals) }
+
+// undrain ends the drain of a real server, if there is one: it is desired again, or gone.
 func (t *Table) undrain(k Key, real netip.AddrPort) {
 	if len(t.drains) > 0 {
 		t.drains = without(t.drains, realKey{k, real})
+	}
+	if len(t.removed) > 0 {
+		t.removed = without(t.removed, realKey{k, real})
 	}
 }
 
@@ -123,19 +135,14 @@ func (t *Table) SetDrainTimeout(k Key, timeout *time.Duration) {
 // Holds reports that the virtual server must stay reachable: it is desired, or connections to it
 // are draining. Ask after Drain and Expire.
 func (t *Table) Holds(k Key) bool {
-	if t.Desires(k) {
-		return true
+	s := t.servers[k]
+	if s == nil || s.wanted {
+		return s != nil
 	}
-	table := t.reals[k]
-	if table == nil {
-		return false
-	}
-	for addr := range table.AllActual() {
-		if d, draining := t.drains[realKey{k, addr}]; draining && !d.over() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.thereReals, func(real Real) bool {
+		d, draining := t.drains[realKey{k, real.Addr}]
+		return draining && !d.over()
+	})
 }
 
 // HoldsAddr reports that any virtual server at addr that counts must stay reachable.
@@ -173,13 +180,16 @@ func (t *Table) poll(k Key, now time.Time) error {
 	if err != nil {
 		err = fmt.Errorf("read connections of %s: %w", k, err)
 	}
-	for addr := range t.realsOf(k).Prunes() {
-		key := realKey{k, addr}
+	for want, have := range t.servers[k].difference() {
+		if want != nil {
+			continue
+		}
+		key := realKey{k, have.Addr}
 		d, draining := t.drains[key]
 		if !draining || d.over() {
 			continue
 		}
-		if s, there := status[addr]; err == nil && (!there || s.Idle()) {
+		if s, there := status[have.Addr]; err == nil && (!there || s.Idle()) {
 			t.drains[key] = drain{}
 			continue
 		}
@@ -202,9 +212,12 @@ func (t *Table) Prune(due func(Key) bool) error {
 			ops = append(ops, Op{Verb: DeleteServer, Key: k})
 			continue
 		}
-		for addr := range t.realsOf(k).Prunes() {
-			if d, draining := t.drains[realKey{k, addr}]; !draining || d.over() {
-				ops = append(ops, Op{Verb: DeleteReal, Key: k, Real: addr})
+		for want, have := range t.servers[k].difference() {
+			if want != nil {
+				continue
+			}
+			if d, draining := t.drains[realKey{k, have.Addr}]; !draining || d.over() {
+				ops = append(ops, Op{Verb: DeleteReal, Key: k, Real: have.Addr})
 			}
 		}
 	}

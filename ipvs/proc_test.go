@@ -86,7 +86,7 @@ func TestWhatIsNotShownIsNotGone(t *testing.T) {
 	table := NewTable(fake, 0)
 	for i := range servers {
 		table.Set(Key{Addr: netip.AddrPortFrom(netip.MustParseAddr("10.96.0.10"), uint16(i+1)), Protocol: TCP}, VirtualServer{Scheduler: "rr"},
-			map[netip.AddrPort]RealServer{netip.MustParseAddrPort("10.1.0.1:80"): {Weight: 1}})
+			Reals{{netip.MustParseAddrPort("10.1.0.1:80"), RealServer{Weight: 1}}})
 	}
 	if err := table.Upsert(always); err != nil {
 		t.Fatal(err)
@@ -94,11 +94,11 @@ func TestWhatIsNotShownIsNotGone(t *testing.T) {
 	for _, table := range []*Table{table, NewTable(fake, 0)} { // one that knew, and one that starts
 		before := fake.Messages
 		drift, err := table.Resync(always)
-		if drift != 0 || err != nil || len(table.reals) != servers {
-			t.Errorf("drift %d, %d known, %v", drift, len(table.reals), err)
+		if drift != 0 || err != nil || len(table.servers) != servers {
+			t.Errorf("drift %d, %d known, %v", drift, len(table.servers), err)
 		}
-		for k := range table.reals {
-			if _, there := table.reals[k].Actual(netip.MustParseAddrPort("10.1.0.1:80")); !there {
+		for k := range table.servers {
+			if len(table.servers[k].thereReals) != 1 {
 				t.Errorf("%s lost its real server", k)
 			}
 		}
@@ -116,7 +116,7 @@ func TestOneReadForMany(t *testing.T) {
 		for i := range servers {
 			addr := netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)})
 			table.Set(Key{Addr: netip.AddrPortFrom(addr, 80), Protocol: TCP}, VirtualServer{Scheduler: "rr"},
-				map[netip.AddrPort]RealServer{netip.MustParseAddrPort("10.1.0.1:80"): {Weight: 1}})
+				Reals{{netip.MustParseAddrPort("10.1.0.1:80"), RealServer{Weight: 1}}})
 		}
 		if err := table.Upsert(always); err != nil {
 			t.Fatal(err)

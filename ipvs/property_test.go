@@ -87,7 +87,7 @@ func (w *world) set(t *rapid.T) {
 	reals := rapid.MapOfN(w.real, rapid.Custom(func(t *rapid.T) RealServer {
 		return RealServer{Weight: uint16(rapid.IntRange(0, 2).Draw(t, "weight"))}
 	}), 0, 3).Draw(t, "reals")
-	w.Set(k, v, reals)
+	w.Set(k, v, realsOf(reals))
 	w.desired[k], w.configs[k], w.ever[k] = reals, v.drainSafe(), true
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // Resync reads the whole kernel table at once. Virtual servers that are neither desired, nor known
@@ -26,13 +27,16 @@ func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("read virtual servers: %w", err)
 	}
-	for k, actual := range t.servers.AllActual() {
+	for k, s := range t.servers {
+		if !s.there {
+			continue
+		}
 		seen, ok := dump[k]
+		if !ok || seen != s.actual {
+			drift++
+		}
 		if !ok {
 			t.gone(k)
-		}
-		if !ok || seen != actual {
-			drift++
 		}
 	}
 	t.unread, t.again = t.unread[:0], nil
@@ -136,27 +140,33 @@ func (t *Table) resyncReals(k Key, read func(Key) (map[netip.AddrPort]RealStatus
 	if err != nil {
 		return 0, err
 	}
-	seen := make(map[netip.AddrPort]RealServer, len(status))
-	for addr, s := range status {
-		seen[addr] = s.RealServer
+	s := t.server(k)
+	if s.agrees(status) {
+		t.touch(k, s)
+		return 0, nil
 	}
-	table := t.realsOf(k)
-	added := len(seen)
-	for addr, actual := range table.AllActual() {
-		now, ok := seen[addr]
-		if !ok {
-			t.undrain(k, addr)
-		} else {
-			added--
-		}
-		if !ok || now != actual {
+	seen := make([]Real, 0, len(status))
+	for addr, one := range status {
+		seen = append(seen, Real{addr, one.RealServer})
+	}
+	now := SortReals(seen)
+	for is, was := range difference(now, s.thereReals) {
+		if t.Has(k) || is == nil || was != nil { // those of a virtual server that was not known are no news
 			drift++
 		}
 	}
-	if t.Has(k) {
-		drift += added
-	}
-	table.ReplaceActual(seen)
-	t.touch(k)
+	t.setActualReals(k, s, now)
+	t.touch(k, s)
 	return drift, nil
+}
+
+// agrees reports that the kernel has the real servers that it is believed to have.
+func (s *server) agrees(status map[netip.AddrPort]RealStatus) bool {
+	if len(status) != len(s.thereReals) {
+		return false
+	}
+	return !slices.ContainsFunc(s.thereReals, func(real Real) bool {
+		now, there := status[real.Addr]
+		return !there || now.RealServer != real.RealServer
+	})
 }

@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"net/netip"
 	"slices"
 	"time"
 
-	"github.com/fairlead-lb/fairlead/internal/delta"
 	"github.com/fairlead-lb/fairlead/internal/fwmark"
 )
 
@@ -18,8 +16,7 @@ import (
 type Table struct {
 	kernel Kernel
 
-	servers delta.Table[Key, VirtualServer]
-	reals   map[Key]*delta.Table[netip.AddrPort, RealServer]
+	servers map[Key]*server
 	dirty   map[Key]struct{}     // virtual servers with pending work of any kind
 	at      map[netip.Addr][]Key // the actual virtual servers of an address
 
@@ -31,9 +28,22 @@ type Table struct {
 	drainTimeout time.Duration         // 0: until the connections end
 	timeouts     map[Key]time.Duration // of virtual servers with another drain timeout
 	drains       map[realKey]drain
+	removed      map[realKey]struct{} // real servers that are there, and were desired until they were not
 
 	messages uint64
 	writes   uint64
+}
+
+// server is a virtual server and its real servers, as desired and as the kernel has them. There are very
+// many of them, and mostly both sides are the same: then the real servers are one slice.
+type server struct {
+	desired, actual       VirtualServer
+	wanted, there         bool
+	wantReals, thereReals Reals
+}
+
+func (s *server) settled() bool {
+	return s.wanted == s.there && s.desired == s.actual && s.wantReals.Equal(s.thereReals)
 }
 
 // NewTable returns an empty table over kernel. drainTimeout is the longest time that a removed
@@ -41,12 +51,13 @@ type Table struct {
 func NewTable(kernel Kernel, drainTimeout time.Duration) *Table {
 	return &Table{
 		kernel:       kernel,
-		reals:        make(map[Key]*delta.Table[netip.AddrPort, RealServer]),
+		servers:      make(map[Key]*server),
 		dirty:        make(map[Key]struct{}),
 		at:           make(map[netip.Addr][]Key),
 		drainTimeout: drainTimeout,
 		timeouts:     make(map[Key]time.Duration),
 		drains:       make(map[realKey]drain),
+		removed:      make(map[realKey]struct{}),
 	}
 }
 
@@ -55,49 +66,53 @@ func (t *Table) SetMarks(marks fwmark.Range) { t.marks = marks }
 
 // Set makes the virtual server, with exactly these real servers, desired. Nothing is written. It
 // reports whether clients may have to be told: a real server is gone, or the first one has come.
-func (t *Table) Set(k Key, v VirtualServer, reals map[netip.AddrPort]RealServer) (turned bool) {
-	t.servers.Set(k, v.drainSafe())
-	table := t.realsOf(k)
-	before := 0
-	for addr := range table.AllDesired() {
-		before++
-		if _, keep := reals[addr]; !keep {
-			table.Unset(addr)
-			turned = true
-		}
-	}
-	turned = turned || before == 0 && len(reals) > 0
-	for addr, real := range reals {
-		table.Set(addr, real)
-		t.undrain(k, addr)
-	}
-	t.touch(k)
+func (t *Table) Set(k Key, v VirtualServer, reals Reals) (turned bool) {
+	s := t.server(k)
+	s.desired, s.wanted = v.drainSafe(), true
+	turned = t.setReals(k, s, reals)
+	t.touch(k, s)
 	return turned
 }
 
-// Reals returns the desired real servers of a virtual server.
-func (t *Table) Reals(k Key) iter.Seq2[netip.AddrPort, RealServer] {
-	if table := t.reals[k]; table != nil {
-		return table.AllDesired()
+func (t *Table) setReals(k Key, s *server, reals Reals) (turned bool) {
+	before := s.wantReals
+	if reals.Equal(before) {
+		return false // and the old slice is kept, which may be that of the actual ones, too
 	}
-	return func(func(netip.AddrPort, RealServer) bool) {}
+	for addr := range before.without(reals) {
+		turned = true
+		if _, there := s.thereReals.Find(addr); there {
+			t.removed[realKey{k, addr}] = struct{}{}
+		}
+	}
+	for addr := range reals.without(before) {
+		t.undrain(k, addr)
+	}
+	s.wantReals = reals
+	return turned || len(before) == 0
+}
+
+// Reals returns the desired real servers of a virtual server.
+func (t *Table) Reals(k Key) Reals {
+	if s := t.servers[k]; s != nil {
+		return s.wantReals
+	}
+	return nil
 }
 
 // Unset makes the virtual server and all its real servers undesired. Nothing is written.
 func (t *Table) Unset(k Key) {
-	t.servers.Unset(k)
-	table := t.realsOf(k)
-	for addr := range table.AllDesired() {
-		table.Unset(addr)
-	}
-	t.touch(k)
+	s := t.server(k)
+	s.desired, s.wanted = VirtualServer{}, false
+	t.setReals(k, s, nil)
+	t.touch(k, s)
 }
 
 // Desires reports whether the virtual server is desired.
-func (t *Table) Desires(k Key) bool { _, ok := t.servers.Desired(k); return ok }
+func (t *Table) Desires(k Key) bool { s := t.servers[k]; return s != nil && s.wanted }
 
 // Has reports whether the kernel has the virtual server, to the best of the table's knowledge.
-func (t *Table) Has(k Key) bool { _, ok := t.servers.Actual(k); return ok }
+func (t *Table) Has(k Key) bool { s := t.servers[k]; return s != nil && s.there }
 
 // Settled reports whether the kernel has the virtual server and its real servers just as desired, or not
 // at all.
@@ -111,33 +126,35 @@ func (t *Table) HasAddr(addr netip.Addr) bool { return len(t.at[addr]) > 0 }
 func (t *Table) Upsert(ready func(Key) bool) error {
 	var ops []Op
 	for k := range t.dirty {
-		if desired, ok := t.servers.Desired(k); ok && ready(k) {
-			ops = t.upsertOps(ops, k, desired)
+		if s := t.servers[k]; s.wanted && ready(k) {
+			ops = s.upsertOps(ops, k)
 		}
 	}
 	return t.apply(ops)
 }
 
-func (t *Table) upsertOps(ops []Op, k Key, desired VirtualServer) []Op {
-	if actual, there := t.servers.Actual(k); !there {
-		ops = append(ops, Op{Verb: AddServer, Key: k, Server: desired})
-	} else if actual != desired {
-		ops = append(ops, Op{Verb: EditServer, Key: k, Server: desired})
+func (s *server) upsertOps(ops []Op, k Key) []Op {
+	switch {
+	case !s.there:
+		ops = append(ops, Op{Verb: AddServer, Key: k, Server: s.desired})
+	case s.actual != s.desired:
+		ops = append(ops, Op{Verb: EditServer, Key: k, Server: s.desired})
 	}
-	table := t.realsOf(k)
-	for addr, real := range table.Upserts() {
-		verb := AddReal
-		if _, there := table.Actual(addr); there {
-			verb = EditReal
+	for want, have := range difference(s.wantReals, s.thereReals) {
+		switch {
+		case want == nil:
+		case have == nil:
+			ops = append(ops, Op{Verb: AddReal, Key: k, Real: want.Addr, Value: want.RealServer})
+		default:
+			ops = append(ops, Op{Verb: EditReal, Key: k, Real: want.Addr, Value: want.RealServer})
 		}
-		ops = append(ops, Op{Verb: verb, Key: k, Real: addr, Value: real})
 	}
 	return ops
 }
 
-// apply writes the operations and records what happened. Deleting what is already gone is
-// success. Any other disagreement with the kernel satisfies errors.Is with fs.ErrExist or
-// fs.ErrNotExist: the caller should Resync.
+// apply writes the operations, which are in the order of virtual servers and their addresses, and records
+// what happened. Deleting what is already gone is success. Any other disagreement with the kernel
+// satisfies errors.Is with fs.ErrExist or fs.ErrNotExist: the caller should Resync.
 func (t *Table) apply(ops []Op) error {
 	if len(ops) == 0 {
 		return nil
@@ -146,93 +163,109 @@ func (t *Table) apply(ops []Op) error {
 	t.writes += uint64(len(ops))
 	var errs []error
 	results := t.kernel.Apply(ops)
+	for first := 0; first < len(ops); {
+		end := first + 1
+		for end < len(ops) && ops[end].Key == ops[first].Key {
+			end++
+		}
+		var mine []error
+		if results != nil {
+			mine = results[first:end]
+		}
+		errs = t.done(ops[first:end], mine, errs)
+		first = end
+	}
+	return errors.Join(errs...)
+}
+
+// done records what became of the operations on one virtual server, and adds the errors that somebody
+// should know of.
+func (t *Table) done(ops []Op, results, errs []error) []error {
+	k := ops[0].Key
+	var changes []realChange
 	for i, op := range ops {
 		var err error
 		if results != nil {
 			err = results[i]
 		}
-		if op.Verb == AddReal && !t.Has(op.Key) {
+		deletion := op.Verb == DeleteServer || op.Verb == DeleteReal
+		switch {
+		case op.Verb == AddReal && !t.Has(k):
 			// Its virtual server was refused in this batch, which is the error to tell. Or it is somebody
 			// else's, and nobody knows what else is in it. It stays pending.
-			continue
+		case err != nil && (!deletion || !errors.Is(err, fs.ErrNotExist)):
+			errs = append(errs, fmt.Errorf("ipvsadm %s: %w", op, err))
+		case op.Verb == AddServer || op.Verb == EditServer:
+			t.setActual(k, op.Server)
+		case op.Verb == DeleteServer:
+			t.gone(k)
+		default:
+			changes = append(changes, realChange{Real{op.Real, op.Value}, deletion})
 		}
-		deletion := op.Verb == DeleteServer || op.Verb == DeleteReal
-		if err == nil || deletion && errors.Is(err, fs.ErrNotExist) {
-			t.done(op)
-			continue
-		}
-		errs = append(errs, fmt.Errorf("ipvsadm %s: %w", op, err))
 	}
-	return errors.Join(errs...)
-}
-
-// done records a write that succeeded.
-func (t *Table) done(op Op) {
-	switch op.Verb {
-	case AddServer, EditServer:
-		t.setActual(op.Key, op.Server)
-	case DeleteServer:
-		t.gone(op.Key)
-	case AddReal, EditReal:
-		t.realsOf(op.Key).SetActual(op.Real, op.Value)
-	case DeleteReal:
-		t.realsOf(op.Key).UnsetActual(op.Real)
-		t.undrain(op.Key, op.Real)
+	if s := t.servers[k]; s != nil && len(changes) > 0 {
+		t.setActualReals(k, s, s.thereReals.with(changes))
+		t.touch(k, s)
 	}
-	t.touch(op.Key)
+	return errs
 }
 
 func (t *Table) setActual(k Key, v VirtualServer) {
-	if !t.Has(k) {
+	s := t.server(k)
+	if !s.there {
 		addr := k.Addr.Addr()
 		t.at[addr] = append(t.at[addr], k)
 	}
-	t.servers.SetActual(k, v)
-	t.touch(k)
+	s.actual, s.there = v, true
+	t.touch(k, s)
+}
+
+func (t *Table) setActualReals(k Key, s *server, reals Reals) {
+	if len(t.drains)+len(t.removed) > 0 {
+		for addr := range s.thereReals.without(reals) {
+			t.undrain(k, addr)
+		}
+	}
+	s.thereReals = reals
 }
 
 // gone records that the virtual server is not in the kernel, nor then any of its real servers.
 func (t *Table) gone(k Key) {
-	if t.Has(k) {
+	s := t.server(k)
+	if s.there {
 		addr := k.Addr.Addr()
 		t.at[addr] = slices.DeleteFunc(t.at[addr], func(other Key) bool { return other == k })
 		if len(t.at[addr]) == 0 {
 			delete(t.at, addr)
 		}
 	}
-	t.servers.UnsetActual(k)
-	table := t.realsOf(k)
-	for addr := range table.AllActual() {
-		table.UnsetActual(addr)
-		t.undrain(k, addr)
-	}
-	t.touch(k)
+	s.actual, s.there = VirtualServer{}, false
+	t.setActualReals(k, s, nil)
+	t.touch(k, s)
 }
 
-func (t *Table) realsOf(k Key) *delta.Table[netip.AddrPort, RealServer] {
-	table := t.reals[k]
-	if table == nil {
-		table = new(delta.Table[netip.AddrPort, RealServer])
-		t.reals[k] = table
+func (t *Table) server(k Key) *server {
+	s := t.servers[k]
+	if s == nil {
+		s = new(server)
+		t.servers[k] = s
 	}
-	return table
+	return s
 }
 
 // touch keeps dirty equal to the set of virtual servers with pending work, and forgets those of
 // which nothing is left.
-func (t *Table) touch(k Key) {
-	desired, wanted := t.servers.Desired(k)
-	actual, there := t.servers.Actual(k)
-	table := t.realsOf(k)
-	if !wanted && !there && table.Empty() {
-		delete(t.reals, k)
+func (t *Table) touch(k Key, s *server) {
+	if !s.wanted && !s.there && len(s.thereReals) == 0 {
+		delete(t.servers, k)
 		delete(t.timeouts, k)
 	}
-	if wanted != there || desired != actual || table.Pending() > 0 {
+	if !s.settled() {
 		t.dirty[k] = struct{}{}
-	} else {
-		t.dirty = without(t.dirty, k)
+		return
 	}
+	s.thereReals = s.wantReals
+	t.dirty = without(t.dirty, k)
 }
 
 // Messages is the number of netlink messages, reads included, that this table has caused.

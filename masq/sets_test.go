@@ -51,7 +51,7 @@ func TestEntriesAreDecodedAsTheyAre(t *testing.T) {
 		{frontend(Served, v4, 80, 6), frontend(Served, v6, 65535, 132), frontend(Served, v4, 0, 17)},
 		{{Set: VIPs, Addr: v4}, {Set: VIPs, Addr: v6}},
 		{{Set: Hairpin, Addr: v6}},
-		{{Allowed, v4, 80, 6, netip.MustParsePrefix("192.0.2.0/24")}, {Allowed, v6, 80, 6, netip.MustParsePrefix("fd00::7/128")}},
+		{{Allowed, 6, 80, v4, netip.MustParsePrefix("192.0.2.0/24")}, {Allowed, 6, 80, v6, netip.MustParsePrefix("fd00::7/128")}},
 	} {
 		set := VIPs
 		if len(entries) > 0 {

@@ -95,9 +95,9 @@ const MaxEntries = 1 << 20
 // Entry is one entry of one set.
 type Entry struct {
 	Set      Set
+	Protocol uint8        // of sets of frontends; the IANA number
+	Port     uint16       // the same
 	Addr     netip.Addr
-	Port     uint16       // of sets of frontends
-	Protocol uint8        // the same; the IANA number
 	Source   netip.Prefix // Allowed only; not /0, which the kernel's type cannot hold
 }
 

@@ -15,9 +15,10 @@ func BenchmarkRender(b *testing.B) {
 	for _, n := range []int{2, 100, 10_000} {
 		b.Run(fmt.Sprintf("endpoints=%d", n), func(b *testing.B) {
 			svc, list := large(1, n)
+			read := readSlices(list)
 			b.ReportAllocs()
 			for b.Loop() {
-				if r := render.Service(svc, list, options, render.Settings{}); len(r.Servers[0].Reals) != n {
+				if r := render.Service(svc, read, options, render.Settings{}); len(r.Servers[0].Reals) != n {
 					b.Fatalf("%d real servers", len(r.Servers[0].Reals))
 				}
 			}
@@ -56,7 +57,7 @@ func large(ports, endpoints int) (*corev1.Service, []*discoveryv1.EndpointSlice)
 func TestAServiceOfVeryManyPortsRendersAtOnce(t *testing.T) {
 	svc, list := large(50_000, 2)
 	start := time.Now()
-	if r := render.Service(svc, list, options, render.Settings{}); len(r.Servers) != 50_000 || len(r.Servers[49_999].Reals) != 2 {
+	if r := render.Service(svc, readSlices(list), options, render.Settings{}); len(r.Servers) != 50_000 || len(r.Servers[49_999].Reals) != 2 {
 		t.Errorf("%d servers", len(r.Servers))
 	}
 	if took := time.Since(start); took > 5*time.Second {
@@ -71,7 +72,7 @@ func TestAServiceOfVeryManyAddressesRendersAtOnce(t *testing.T) {
 		svc.Spec.ExternalIPs = append(svc.Spec.ExternalIPs, fmt.Sprintf("20.%d.%d.%d", n>>16, n>>8&255, n&255), fmt.Sprint("bad ", n))
 	}
 	start := time.Now()
-	if r := render.Service(svc, list, options, render.Settings{}); len(r.Servers) != 200_001 || len(r.External) != 200_000 || len(r.Problems) != 200_000 {
+	if r := render.Service(svc, readSlices(list), options, render.Settings{}); len(r.Servers) != 200_001 || len(r.External) != 200_000 || len(r.Problems) != 200_000 {
 		t.Errorf("%d servers, %d external addresses, %d problems", len(r.Servers), len(r.External), len(r.Problems))
 	}
 	if took := time.Since(start); took > 10*time.Second {

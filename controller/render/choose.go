@@ -1,8 +1,6 @@
 package render
 
 import (
-	"net/netip"
-
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fairlead-lb/fairlead/ipvs"
@@ -22,55 +20,80 @@ func policiesOf(svc *corev1.Service) policies {
 // choice is which endpoints of one port, in one family, serve whom. It follows kube-proxy's
 // CategorizeEndpoints (pkg/proxy/topology.go).
 type choice struct {
-	cluster Reals // those of the whole cluster, near ones first if hints say so
-	local   Reals // those on this node, for Local policies
-	any     bool  // whether there is any endpoint that could serve, wherever it is
+	cluster ipvs.Reals // those of the whole cluster, near ones first if hints say so
+	local   ipvs.Reals // those on this node, for Local policies
+	any     bool       // whether there is any endpoint that could serve, wherever it is
 }
 
 // choose chooses among the endpoints of one port. Ready ones serve; where there is none, those that
 // still serve while they terminate: pods that go all at once, as in a rolling update of one replica,
 // then lose no connection. For Local policies the same is asked of this node's endpoints alone.
-func choose(port map[netip.AddrPort]endpoint, ipv4 bool) choice {
-	c := choice{cluster: make(Reals), local: make(Reals)}
-	near := nearness(port, ipv4)
-	leaving, localLeaving := make(Reals), make(Reals)
-	for at, e := range port {
-		switch {
-		case at.Addr().Is4() != ipv4:
-		case e.ready:
-			c.any = true
-			if near(e) {
-				c.cluster[at] = e.real()
-			}
-			if e.local {
-				c.local[at] = e.real()
-			}
-		case e.serving && e.terminating:
-			c.any = true
-			leaving[at] = e.real()
-			if e.local {
-				localLeaving[at] = e.real()
-			}
-		}
+func choose(port []located, ipv4 bool) choice {
+	port = ofFamily(port, ipv4)
+	near := nearness(port)
+	ready, leaving := func(e located) bool { return e.ready }, func(e located) bool { return !e.ready && e.serving && e.terminating }
+	here := func(e located) bool { return e.local }
+	c := choice{
+		cluster: realsOf(port, ready, near),
+		local:   realsOf(port, ready, here),
 	}
 	if len(c.cluster) == 0 {
-		c.cluster = leaving
+		c.cluster = realsOf(port, leaving)
 	}
 	if len(c.local) == 0 {
-		c.local = localLeaving
+		c.local = realsOf(port, leaving, here)
 	}
+	c.any = len(c.cluster) > 0 // hints prefer none to some
 	return c
 }
 
-func (e endpoint) real() ipvs.RealServer { return ipvs.RealServer{Weight: e.weight} }
+// ofFamily returns the part of the sorted endpoints that is of one family: IPv4 comes first.
+func ofFamily(port []located, ipv4 bool) []located {
+	n := 0
+	for n < len(port) && port[n].at.Addr().Is4() {
+		n++
+	}
+	if ipv4 {
+		return port[:n]
+	}
+	return port[n:]
+}
+
+// realsOf returns the real servers of the endpoints for which all tests hold.
+func realsOf(port []located, tests ...func(located) bool) ipvs.Reals {
+	passes := func(e located) bool {
+		for _, test := range tests {
+			if !test(e) {
+				return false
+			}
+		}
+		return true
+	}
+	n := 0
+	for _, e := range port {
+		if passes(e) {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	reals := make(ipvs.Reals, 0, n)
+	for _, e := range port {
+		if passes(e) {
+			reals = append(reals, ipvs.Real{Addr: e.at, RealServer: ipvs.RealServer{Weight: e.weight}})
+		}
+	}
+	return reals
+}
 
 // nearness returns which ready endpoints the hints prefer: those for this node if every one has a
 // hint for nodes and any is for this one, else those for this zone by the same rule, else all. One
 // without a hint means that the slices are about to change, and that no hint can be relied on.
-func nearness(port map[netip.AddrPort]endpoint, ipv4 bool) func(endpoint) bool {
+func nearness(port []located) func(located) bool {
 	everyNode, everyZone, thisNode, thisZone := true, true, false, false
-	for at, e := range port {
-		if at.Addr().Is4() != ipv4 || !e.ready {
+	for _, e := range port {
+		if !e.ready {
 			continue
 		}
 		everyNode, everyZone = everyNode && e.nodeHints, everyZone && e.zoneHints
@@ -78,9 +101,9 @@ func nearness(port map[netip.AddrPort]endpoint, ipv4 bool) func(endpoint) bool {
 	}
 	switch {
 	case everyNode && thisNode:
-		return func(e endpoint) bool { return e.forNode }
+		return func(e located) bool { return e.forNode }
 	case everyZone && thisZone:
-		return func(e endpoint) bool { return e.forZone }
+		return func(e located) bool { return e.forZone }
 	}
-	return func(endpoint) bool { return true }
+	return func(located) bool { return true }
 }

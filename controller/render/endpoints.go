@@ -2,23 +2,26 @@ package render
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
-
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
+	"unique"
 
 	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
-// endpoints is what a Service's slices say, merged: one entry for each port name, protocol and
-// address.
-type endpoints map[portKey]map[netip.AddrPort]endpoint
+// endpoints is what a Service's slices say, merged: of each port name and protocol the endpoints, sorted
+// by address, each once.
+type endpoints map[portKey][]located
 
 type portKey struct {
 	name     string
 	protocol ipvs.Protocol
+}
+
+// located is an endpoint at its address and port.
+type located struct {
+	at netip.AddrPort
+	endpoint
 }
 
 type endpoint struct {
@@ -32,119 +35,52 @@ type endpoint struct {
 	forNode, forZone     bool // whether one of them is this node, or its zone
 }
 
-// collect merges the slices. What cannot be used is left out with a warning that names the slice.
-func collect(endpointSlices []*discoveryv1.EndpointSlice, o Options, s Settings, problem complain) endpoints {
-	all := make(endpoints)
-	for _, slice := range endpointSlices {
-		name := slice.Namespace + "/" + slice.Name
-		complain := func(format string, args ...any) {
-			problem(badEndpoint, "EndpointSlice %s: %s", name, fmt.Sprintf(format, args...))
+// collect merges the slices.
+func collect(list []*Slice, o *Options, s Settings, problem complain) endpoints {
+	all := make(endpoints, 1)
+	here := unique.Make(o.NodeName)
+	total := 0
+	for _, slice := range list {
+		total += len(slice.endpoints)
+	}
+	for _, slice := range list {
+		for _, text := range slice.problems {
+			problem(badEndpoint, "%s", text)
 		}
-		weight, given := s.Weights[name]
+		weight, given := s.Weights[slice.Name]
 		if !given {
 			weight = 1
 		}
-		if slice.AddressType != discoveryv1.AddressTypeIPv4 && slice.AddressType != discoveryv1.AddressTypeIPv6 {
-			complain("address type %q is not used", slice.AddressType)
-			continue
-		}
-		ports := usablePorts(slice, complain)
-		for _, e := range slice.Endpoints {
-			addr, ok := usableAddress(slice.AddressType, e, complain)
-			if !ok {
-				continue
+		for _, p := range slice.ports {
+			port := all[p.key]
+			if port == nil {
+				port = make([]located, 0, total)
 			}
-			state := stateOf(e, o)
-			state.weight = weight
-			for _, p := range ports {
-				all.add(p.key, netip.AddrPortFrom(addr, p.number), state)
+			for i, e := range slice.endpoints {
+				port = append(port, located{netip.AddrPortFrom(slice.Addresses[i], p.number), e.on(here, o, weight)})
 			}
+			all[p.key] = port
 		}
+	}
+	for key, port := range all {
+		all[key] = once(port)
 	}
 	return all
 }
 
-type usablePort struct {
-	key    portKey
-	number uint16
-}
-
-func usablePorts(slice *discoveryv1.EndpointSlice, complain func(string, ...any)) []usablePort {
-	var ports []usablePort
-	for _, p := range slice.Ports {
-		if p.Port == nil || *p.Port == 0 {
-			continue // "all ports": means nothing to a proxy
+// once sorts endpoints. Of two with one address and port the better one counts, whichever comes first:
+// slices have no order.
+func once(port []located) []located {
+	order := func(a, b located) int {
+		if c := a.at.Compare(b.at); c != 0 {
+			return c
 		}
-		var key portKey
-		if p.Name != nil {
-			key.name = *p.Name
-		}
-		var protocol corev1.Protocol
-		if p.Protocol != nil {
-			protocol = *p.Protocol
-		}
-		var ok bool
-		key.protocol, ok = protocolOf(protocol)
-		if !ok || *p.Port < 1 || *p.Port > 65535 {
-			complain("port %q: %d %s is not a port and protocol that can be served", key.name, *p.Port, cmp.Or(protocol, corev1.ProtocolTCP))
-			continue
-		}
-		ports = append(ports, usablePort{key, uint16(*p.Port)})
+		return b.compare(a.endpoint)
 	}
-	return ports
-}
-
-// usableAddress returns the first address of an endpoint; the others have never had a meaning.
-func usableAddress(family discoveryv1.AddressType, e discoveryv1.Endpoint, complain func(string, ...any)) (netip.Addr, bool) {
-	if len(e.Addresses) == 0 {
-		complain("an endpoint without an address")
-		return netip.Addr{}, false
+	if !slices.IsSortedFunc(port, order) {
+		slices.SortFunc(port, order)
 	}
-	addr, err := netip.ParseAddr(e.Addresses[0])
-	switch {
-	case err != nil || addr.Zone() != "" || addr.Is4In6():
-		complain("endpoint %q is not an IP address", e.Addresses[0])
-	case addr.Is4() != (family == discoveryv1.AddressTypeIPv4):
-		complain("endpoint %s is not of the slice's address type %s", addr, family)
-	case !bindable(addr):
-		complain("endpoint %s can be no pod's address", addr)
-	default:
-		return addr, true
-	}
-	return netip.Addr{}, false
-}
-
-func stateOf(e discoveryv1.Endpoint, o Options) endpoint {
-	is := func(p *bool, otherwise bool) bool {
-		if p == nil {
-			return otherwise
-		}
-		return *p
-	}
-	state := endpoint{
-		ready:       is(e.Conditions.Ready, true),
-		serving:     is(e.Conditions.Serving, true),
-		terminating: is(e.Conditions.Terminating, false),
-		local:       e.NodeName != nil && *e.NodeName == o.NodeName && o.NodeName != "",
-	}
-	state.somehere = state.local || e.NodeName == nil || *e.NodeName == ""
-	if e.Hints != nil {
-		state.nodeHints, state.zoneHints = len(e.Hints.ForNodes) > 0, len(e.Hints.ForZones) > 0
-		state.forNode = slices.ContainsFunc(e.Hints.ForNodes, func(f discoveryv1.ForNode) bool { return f.Name == o.NodeName })
-		state.forZone = o.Zone != "" && slices.ContainsFunc(e.Hints.ForZones, func(f discoveryv1.ForZone) bool { return f.Name == o.Zone })
-	}
-	return state
-}
-
-// add records an endpoint. Of two with one address and port the better one counts, whichever comes
-// first: slices have no order.
-func (all endpoints) add(key portKey, at netip.AddrPort, e endpoint) {
-	if all[key] == nil {
-		all[key] = make(map[netip.AddrPort]endpoint)
-	}
-	if old, twice := all[key][at]; !twice || e.compare(old) > 0 {
-		all[key][at] = e
-	}
+	return slices.CompactFunc(port, func(a, b located) bool { return a.at == b.at })
 }
 
 // compare orders the states of an endpoint. One that is not terminating is above all that are: the
@@ -172,8 +108,8 @@ func (e endpoint) rank() (rank int) {
 func (all endpoints) localReady(ipv4, ipv6 bool) int {
 	v4, v6 := make(map[netip.Addr]struct{}), make(map[netip.Addr]struct{})
 	for _, port := range all {
-		for at, e := range port {
-			switch addr := at.Addr(); {
+		for _, e := range port {
+			switch addr := e.at.Addr(); {
 			case !e.local || !e.ready || e.terminating || e.weight == 0: // 0 is maintenance
 			case addr.Is4() && ipv4:
 				v4[addr] = struct{}{}
@@ -188,20 +124,15 @@ func (all endpoints) localReady(ipv4, ipv6 bool) int {
 // hairpin returns the addresses, of the given families, of the endpoints that may be on this node,
 // sorted.
 func (all endpoints) hairpin(ipv4, ipv6 bool) []netip.Addr {
-	seen := make(map[netip.Addr]struct{})
 	var addrs []netip.Addr
 	for _, port := range all {
-		for at, e := range port {
-			served := ipv6
-			if at.Addr().Is4() {
-				served = ipv4
-			}
-			if _, twice := seen[at.Addr()]; served && e.somehere && !twice {
-				seen[at.Addr()] = struct{}{}
-				addrs = append(addrs, at.Addr())
+		for _, e := range port {
+			addr := e.at.Addr()
+			if e.somehere && (addr.Is4() && ipv4 || addr.Is6() && ipv6) {
+				addrs = append(addrs, addr)
 			}
 		}
 	}
 	slices.SortFunc(addrs, netip.Addr.Compare)
-	return addrs
+	return slices.Compact(addrs)
 }

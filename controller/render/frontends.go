@@ -2,9 +2,7 @@ package render
 
 import (
 	"cmp"
-	"maps"
 	"net/netip"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -142,7 +140,7 @@ func (w *work) external(p port, kind Kind, at netip.AddrPort) {
 }
 
 // local returns the index of the port's Local in a family.
-func (w *work) local(p port, reals Reals, ipv6 bool) int {
+func (w *work) local(p port, reals ipvs.Reals, ipv6 bool) int {
 	key := choiceKey{portKey{p.name, p.protocol}, !ipv6}
 	i, known := w.locals[key]
 	if !known {
@@ -193,11 +191,12 @@ func (w *work) relay(p port) {
 	}
 	for _, loopback := range []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()} {
 		if loopback.Is4() && w.ipv4 || loopback.Is6() && w.ipv6 {
-			c := w.choice(p, loopback)
+			var targets []netip.AddrPort
+			for _, real := range w.choice(p, loopback).cluster {
+				targets = append(targets, real.Addr)
+			}
 			w.Relays = append(w.Relays, Relay{
-				Listen:  netip.AddrPortFrom(loopback, p.nodePort),
-				Targets: slices.SortedFunc(maps.Keys(c.cluster), netip.AddrPort.Compare),
-				Sticky:  w.config.Persistence > 0,
+				Listen: netip.AddrPortFrom(loopback, p.nodePort), Targets: targets, Sticky: w.config.Persistence > 0,
 			})
 		}
 	}

@@ -3,9 +3,7 @@ package render_test
 import (
 	"flag"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -95,16 +93,16 @@ func format(r render.Rendered) string {
 	for _, s := range r.Servers {
 		fmt.Fprint(&out, ipvs.FormatServer(s.Key, s.Config))
 		fmt.Fprintln(&out, notes(s))
-		for _, at := range slices.SortedFunc(maps.Keys(s.Reals), netip.AddrPort.Compare) {
-			fmt.Fprintln(&out, ipvs.FormatReal(s.Key, at, s.Reals[at]))
+		for _, real := range s.Reals {
+			fmt.Fprintln(&out, ipvs.FormatReal(s.Key, real.Addr, real.RealServer))
 		}
 	}
 	for i, l := range r.Locals {
 		config := ipvs.FormatServer(ipvs.MarkKey(1, l.IPv6), l.Config)
 		_, config, _ = strings.Cut(config, "-s ")
 		fmt.Fprintf(&out, "local %d: %s port %q, IPv6 %v, -s %s\n", i, l.Protocol, l.Port, l.IPv6, config)
-		for _, at := range slices.SortedFunc(maps.Keys(l.Reals), netip.AddrPort.Compare) {
-			fmt.Fprintf(&out, "-a local %d -r %s -m -w %d\n", i, at, l.Reals[at].Weight)
+		for _, real := range l.Reals {
+			fmt.Fprintf(&out, "-a local %d -r %s -m -w %d\n", i, real.Addr, real.Weight)
 		}
 	}
 	for _, relay := range r.Relays {

@@ -142,7 +142,14 @@ func (in *input) render(arrange func([]*discoveryv1.EndpointSlice)) string {
 	for _, name := range slices.Sorted(maps.Keys(in.services)) {
 		list := in.slices[name]
 		arrange(list)
-		fmt.Fprintf(&out, "# %s\n%s\n", name, format(render.Service(in.services[name], list, in.options, in.before[name])))
+		fmt.Fprintf(&out, "# %s\n%s\n", name, format(render.Service(in.services[name], readSlices(list), in.options, in.before[name])))
 	}
 	return out.String()
+}
+
+func readSlices(objects []*discoveryv1.EndpointSlice) (list []*render.Slice) {
+	for _, object := range objects {
+		list = append(list, render.NewSlice(object))
+	}
+	return list
 }

@@ -1,7 +1,6 @@
 package render_test
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -88,7 +87,14 @@ func checkServer(t *testing.T, s render.Server, o render.Options) {
 	if c := s.Config; !slices.Contains(ipvs.Schedulers(), c.Scheduler) || c.Scheduler == "twos" || c.Flags&^(ipvs.SchedFallback|ipvs.SchedPort) != 0 {
 		t.Errorf("%s: %+v cannot be asked of this kernel", s.Key, c)
 	}
-	for at, v := range s.Reals {
+	if !slices.IsSortedFunc(s.Reals, func(a, b ipvs.Real) int { return a.Addr.Compare(b.Addr) }) {
+		t.Errorf("%s: %v are not sorted", s.Key, s.Reals)
+	}
+	for i, v := range s.Reals {
+		at := v.Addr
+		if i > 0 && s.Reals[i-1].Addr == at {
+			t.Errorf("%s: %s is there twice", s.Key, at)
+		}
 		if !usable(at.Addr()) || at.Addr().Is4() != vip.Is4() || at.Port() == 0 || v.Foreign {
 			t.Errorf("%s: real server %s %+v", s.Key, at, v)
 		}
@@ -126,13 +132,13 @@ func checkPolicies(t *testing.T, r render.Rendered, s render.Server, svc *corev1
 		s.Config.Persistence > 0 && !hashes || s.Config.Persistence == 0 && l.Config != s.Config {
 		t.Errorf("%s: %+v leads to %+v", s.Key, s.Config, l.Config)
 	}
-	for at := range l.Reals {
-		if !slices.Contains(r.Hairpin, at.Addr()) {
-			t.Errorf("%s leads to %s, which is not on this node", s.Key, at)
+	for _, real := range l.Reals {
+		if !slices.Contains(r.Hairpin, real.Addr.Addr()) {
+			t.Errorf("%s leads to %s, which is not on this node", s.Key, real.Addr)
 		}
 	}
 	for _, other := range r.Servers {
-		if other.Outside == render.OutsideLocal && other.Local == s.Local && !maps.Equal(other.Reals, s.Reals) {
+		if other.Outside == render.OutsideLocal && other.Local == s.Local && !other.Reals.Equal(s.Reals) {
 			t.Errorf("%s and %s lead to one Local, and have other real servers", s.Key, other.Key)
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/fairlead-lb/fairlead/ipvs"
 )
@@ -55,10 +54,6 @@ func (k Kind) String() string {
 	return map[Kind]string{ClusterIP: "ClusterIP", NodePort: "NodePort", LoadBalancer: "LoadBalancer", ExternalIP: "ExternalIP"}[k]
 }
 
-// Reals are the real servers of a virtual server. They are shared between virtual servers and never
-// changed.
-type Reals = map[netip.AddrPort]ipvs.RealServer
-
 // Outside says how clients that are neither pods nor this node fare at a virtual server.
 type Outside uint8
 
@@ -74,7 +69,7 @@ type Server struct {
 	Key    ipvs.Key
 	Kind   Kind
 	Config ipvs.VirtualServer
-	Reals  Reals
+	Reals  ipvs.Reals
 
 	Masquerade bool    // clients are masqueraded, whoever they are
 	Drop       bool    // new connections are dropped: there are endpoints, but this node may use none
@@ -92,7 +87,7 @@ type Local struct {
 	Protocol ipvs.Protocol
 	IPv6     bool
 	Config   ipvs.VirtualServer
-	Reals    Reals
+	Reals    ipvs.Reals
 }
 
 // Relay is a node port on the loopback.
@@ -150,14 +145,14 @@ const (
 // Service renders one Service. The slices may be those of any address type, and in any order: the
 // order makes no difference. The Service may be nil, which renders to nothing. before are the settings
 // of the last time: a bad annotation leaves them in force.
-func Service(svc *corev1.Service, endpointSlices []*discoveryv1.EndpointSlice, o Options, before Settings) Rendered {
+func Service(svc *corev1.Service, endpointSlices []*Slice, o Options, before Settings) Rendered {
 	var r Rendered
 	if r.Reason = unserved(svc); r.Reason != "" {
 		return r
 	}
 	r.Settings = settings(svc, endpointSlices, o, before, r.problem)
 	w := work{Rendered: &r, svc: svc, o: o,
-		all:       collect(endpointSlices, o, r.Settings, r.problem),
+		all:       collect(endpointSlices, &o, r.Settings, r.problem),
 		config:    config(svc, r.Settings, r.problem),
 		policies:  policiesOf(svc),
 		seen:      make(map[ipvs.Key]port),

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/fairlead-lb/fairlead/ipvs"
 )
@@ -34,7 +33,7 @@ func (s Settings) Zero(o Options) bool {
 }
 
 // settings reads the annotations. What cannot be used is a problem, and what was in force before stays.
-func settings(svc *corev1.Service, endpointSlices []*discoveryv1.EndpointSlice, o Options, before Settings, problem complain) Settings {
+func settings(svc *corev1.Service, endpointSlices []*Slice, o Options, before Settings, problem complain) Settings {
 	s := Settings{Scheduler: o.Scheduler, Flags: o.Flags}
 	if before.Scheduler == "" {
 		before.Scheduler, before.Flags = o.Scheduler, o.Flags
@@ -94,13 +93,12 @@ type annotationError struct{ annotation, text string }
 func (e annotationError) Error() string { return e.annotation + ": " + e.text }
 
 // weights reads the weights of slices.
-func weights(endpointSlices []*discoveryv1.EndpointSlice, before map[string]uint16, problem complain) (weights map[string]uint16) {
+func weights(endpointSlices []*Slice, before map[string]uint16, problem complain) (weights map[string]uint16) {
 	for _, slice := range endpointSlices {
-		text, ok := slice.Annotations[AnnotationWeight]
-		if !ok {
+		if slice.weight == nil {
 			continue
 		}
-		name := slice.Namespace + "/" + slice.Name
+		name, text := slice.Name, *slice.weight
 		n, err := strconv.ParseUint(text, 10, 16)
 		weight, keep := uint16(n), true
 		if err != nil {

@@ -1,0 +1,107 @@
+package ipvs
+
+import (
+	"iter"
+	"net/netip"
+	"slices"
+)
+
+// Real is one of a virtual server's real servers.
+type Real struct {
+	Addr netip.AddrPort
+	RealServer
+}
+
+// Reals are the real servers of a virtual server: sorted by address, each once. They are shared, between
+// virtual servers and between what is desired and what is there, and never changed.
+type Reals []Real
+
+// SortReals makes Reals out of what is in no order. It keeps the slice.
+func SortReals(reals []Real) Reals {
+	byAddr := func(a, b Real) int { return a.Addr.Compare(b.Addr) }
+	if !slices.IsSortedFunc(reals, byAddr) {
+		slices.SortFunc(reals, byAddr)
+	}
+	return reals
+}
+
+// Find returns one of the real servers.
+func (r Reals) Find(addr netip.AddrPort) (RealServer, bool) {
+	i, found := slices.BinarySearchFunc(r, addr, func(one Real, addr netip.AddrPort) int { return one.Addr.Compare(addr) })
+	if !found {
+		return RealServer{}, false
+	}
+	return r[i].RealServer, true
+}
+
+// Equal reports that both are the same, at no cost if they are one slice.
+func (r Reals) Equal(o Reals) bool {
+	return len(r) == len(o) && (len(r) == 0 || &r[0] == &o[0] || slices.Equal(r, o))
+}
+
+// difference yields what differs between the real servers that are desired and those that are there: nil
+// stands for none. It is one walk over both.
+func difference(desired, actual Reals) iter.Seq2[*Real, *Real] {
+	return func(yield func(want, have *Real) bool) {
+		if desired.Equal(actual) {
+			return
+		}
+		for len(desired) > 0 || len(actual) > 0 {
+			var want, have *Real
+			order := compareFirst(desired, actual)
+			if order <= 0 {
+				want, desired = &desired[0], desired[1:]
+			}
+			if order >= 0 {
+				have, actual = &actual[0], actual[1:]
+			}
+			if (order != 0 || *want != *have) && !yield(want, have) {
+				return
+			}
+		}
+	}
+}
+
+// compareFirst compares the first ones; none is behind all.
+func compareFirst(a, b Reals) int {
+	switch {
+	case len(a) == 0:
+		return 1
+	case len(b) == 0:
+		return -1
+	}
+	return a[0].Addr.Compare(b[0].Addr)
+}
+
+// without yields the addresses in r that are not in o.
+func (r Reals) without(o Reals) iter.Seq[netip.AddrPort] {
+	return func(yield func(netip.AddrPort) bool) {
+		for mine, theirs := range difference(r, o) {
+			if theirs == nil && !yield(mine.Addr) {
+				return
+			}
+		}
+	}
+}
+
+// realChange is what became of one real server: it has a value, or is gone.
+type realChange struct {
+	Real
+	gone bool
+}
+
+// with returns the real servers after the changes, which are sorted by address.
+func (r Reals) with(changes []realChange) Reals {
+	after := make(Reals, 0, len(r)+len(changes))
+	for _, c := range changes {
+		n, there := slices.BinarySearchFunc(r, c.Addr, func(one Real, addr netip.AddrPort) int { return one.Addr.Compare(addr) })
+		after = append(after, r[:n]...)
+		if r = r[n:]; there {
+			r = r[1:]
+		}
+		if !c.gone {
+			after = append(after, c.Real)
+		}
+	}
+	return append(after, r...)
+}
