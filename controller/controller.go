@@ -26,6 +26,7 @@ type Options struct {
 	NodeName      string
 	Host          Host
 	Events        Events // nil: problems are only logged
+	Settled       func() // called once, when all that was listed at the start has been written; nil: not
 	Scheduler     string
 	Flags         ipvs.Flags
 	Excluded      []netip.Prefix // addresses that no Service gets

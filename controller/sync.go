@@ -40,6 +40,9 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 		services += len(names)
 		if first {
 			c.claims.turnAll()
+			if c.options.Settled != nil {
+				c.options.Settled()
+			}
 		}
 		if !more {
 			break

@@ -15,7 +15,8 @@ import (
 )
 
 // Linux is the Kernel of the network namespace that it was opened in. It writes in batches of its
-// own encoding and reads through vishvananda/netlink.
+// own encoding, and reads what is bound by its own decoding: there may be very many. The device itself it
+// knows through vishvananda/netlink.
 type Linux struct {
 	name   string
 	index  int
@@ -101,49 +102,31 @@ func (l *Linux) Bindings() (bindings map[Binding]netip.Addr, err error) {
 }
 
 func (l *Linux) readAddrs(into map[Binding]netip.Addr) error {
-	link := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: l.name, Index: l.index}}
-	addrs, err := l.handle.AddrList(link, netlink.FAMILY_ALL)
-	if err != nil {
-		return interrupted(err)
-	}
-	for _, a := range addrs {
-		addr, ok := netip.AddrFromSlice(a.IP)
-		ones, bits := a.Mask.Size()
-		if addr = addr.Unmap(); ok && ones == bits && !addr.IsLinkLocalUnicast() {
-			into[Binding{Addr: addr}] = netip.Addr{}
+	l.batch.Reset()
+	l.batch.Begin(rtmGetAddr, 0, make([]byte, ifaddrmsgLen)...)
+	return l.conn.Dump(&l.batch, func(payload []byte) {
+		if b, ok := decodeAddr(payload, l.index); ok {
+			into[b] = netip.Addr{}
 		}
-	}
-	return nil
+	})
 }
 
 func (l *Linux) readRoutes(into map[Binding]netip.Addr) error {
-	filter := &netlink.Route{LinkIndex: l.index, Table: tableLocal, Protocol: RouteProtocol}
-	const by = netlink.RT_FILTER_OIF | netlink.RT_FILTER_TABLE | netlink.RT_FILTER_PROTOCOL
-	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := l.handle.RouteListFiltered(family, filter, by)
+	for _, family := range []byte{familyIPv4, familyIPv6} {
+		header := make([]byte, rtmsgLen)
+		header[0] = family
+		l.batch.Reset()
+		l.batch.Begin(rtmGetRoute, 0, header...)
+		err := l.conn.Dump(&l.batch, func(payload []byte) {
+			if b, source, ok := decodeRoute(payload, l.index); ok {
+				into[b] = source
+			}
+		})
 		if err != nil {
-			return interrupted(err)
-		}
-		for _, r := range routes {
-			if r.Dst == nil {
-				continue
-			}
-			if addr, ok := netip.AddrFromSlice(r.Dst.IP); ok {
-				source, _ := netip.AddrFromSlice(r.Src)
-				into[Binding{Addr: addr.Unmap(), Route: true}] = source.Unmap()
-			}
+			return err
 		}
 	}
 	return nil
-}
-
-// interrupted translates vishvananda/netlink's word for a dump under which the table changed, and
-// which may lack what was there.
-func interrupted(err error) error {
-	if errors.Is(err, netlink.ErrDumpInterrupted) {
-		return nlbatch.ErrInterrupted
-	}
-	return err
 }
 
 // Apply implements Kernel.
@@ -209,20 +192,20 @@ type Holder struct {
 
 // Holders returns the dummy devices to which any of the VIPs is bound, and those that Fairlead created.
 func Holders(vip func(netip.Addr) bool) (holders []Holder, err error) {
-	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	all, err := Open("")
 	if err != nil {
-		return nil, fmt.Errorf("open rtnetlink: %w", err)
+		return nil, err
 	}
-	defer handle.Close()
-	links, err := handle.LinkList()
+	defer all.Close()
+	links, err := all.handle.LinkList()
 	if err != nil {
-		return nil, fmt.Errorf("list devices: %w", interrupted(err))
+		return nil, fmt.Errorf("list devices: %w", err)
 	}
 	for _, link := range links {
 		if link.Type() != "dummy" {
 			continue
 		}
-		device := &Linux{name: link.Attrs().Name, index: link.Attrs().Index, handle: handle}
+		device := &Linux{name: link.Attrs().Name, index: link.Attrs().Index, handle: all.handle, conn: all.conn}
 		bindings, err := device.Bindings()
 		if err != nil {
 			return nil, fmt.Errorf("read what is bound to %s: %w", device.name, err)

@@ -48,7 +48,7 @@ const (
 
 // encode appends the request for op. family is the generic netlink family's number.
 func encode(b *nlbatch.Batch, family uint16, op Op) {
-	cmd := map[Verb]byte{
+	cmd := [...]byte{
 		AddServer: cmdNewService, EditServer: cmdSetService, DeleteServer: cmdDelService,
 		AddReal: cmdNewDest, EditReal: cmdSetDest, DeleteReal: cmdDelDest,
 	}[op.Verb]

@@ -13,13 +13,14 @@ import (
 // request. Every operation is O(1); Dump is for tests.
 type Fake struct {
 	servers map[Key]*fakeServer
+	unread  []Key // what MoreRealServers goes on with
 
 	// Messages counts writes and reads, one each.
 	Messages int
 	// Writes keeps every operation that was tried, when Record is set.
 	Writes []Op
 	Record bool
-	// Hidden, if set, tells what AllRealServers leaves out.
+	// Hidden, if set, tells what MoreRealServers leaves out.
 	Hidden func(Key) bool
 	// Fail, if set, decides about an operation before the table does.
 	Fail func(Op) error
@@ -135,16 +136,21 @@ func (f *Fake) RealServers(k Key) (map[netip.AddrPort]RealStatus, error) {
 	return nil, nil
 }
 
-// AllRealServers implements Kernel.
-func (f *Fake) AllRealServers() (map[Key]map[netip.AddrPort]RealStatus, error) {
+// MoreRealServers implements Kernel. Unlike the kernel it goes on with what was there at the beginning.
+func (f *Fake) MoreRealServers(fromFirst bool, limit int) (map[Key]map[netip.AddrPort]RealStatus, bool, error) {
 	f.Messages++
+	if fromFirst {
+		f.unread = slices.Collect(maps.Keys(f.servers))
+	}
 	all := make(map[Key]map[netip.AddrPort]RealStatus)
-	for k, s := range f.servers {
-		if f.Hidden == nil || !f.Hidden(k) {
+	for len(f.unread) > 0 && len(all) < limit {
+		k := f.unread[0]
+		f.unread = f.unread[1:]
+		if s, there := f.servers[k]; there && (f.Hidden == nil || !f.Hidden(k)) {
 			all[k] = maps.Clone(s.reals)
 		}
 	}
-	return all, nil
+	return all, len(f.unread) > 0, nil
 }
 
 // SetConnections makes a real server look busy, or idle again.

@@ -17,10 +17,11 @@ type Kernel interface {
 	Servers() (map[Key]VirtualServer, error)
 	// RealServers reads the real servers of one virtual server.
 	RealServers(Key) (map[netip.AddrPort]RealStatus, error)
-	// AllRealServers reads those of all virtual servers at once, which costs less than two dozen calls of
-	// RealServers. It may leave virtual servers out, for which RealServers must be asked; what it tells of
-	// one is all of it.
-	AllRealServers() (map[Key]map[netip.AddrPort]RealStatus, error)
+	// MoreRealServers reads those of the next virtual servers, at least so many unless more is false, from
+	// the first one on if it is told so. That costs less than two dozen calls of RealServers do, or one call
+	// for each. It may leave virtual servers out, for which RealServers must be asked; what it tells of one is
+	// all of it, at that moment.
+	MoreRealServers(fromFirst bool, limit int) (reals map[Key]map[netip.AddrPort]RealStatus, more bool, err error)
 	// ProbeScheduler returns ErrNoScheduler when the kernel cannot provide the scheduler. It must be
 	// asked before a scheduler is used for the first time.
 	ProbeScheduler(scheduler string) error

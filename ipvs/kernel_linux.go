@@ -20,8 +20,8 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
-// Linux is the Kernel of the network namespace that it was opened in. It writes in batches of its
-// own encoding and reads through moby/ipvs.
+// Linux is the Kernel of the network namespace that it was opened in. What there may be very many of it
+// writes in batches of its own encoding, and reads by its own decoding; the rest is moby/ipvs'.
 type Linux struct {
 	conn   *nlbatch.Conn
 	family uint16
@@ -114,34 +114,22 @@ func classify(op Op, err error) error {
 }
 
 // Servers implements Kernel.
-func (l *Linux) Servers() (map[Key]VirtualServer, error) {
-	list, err := l.reader.GetServices()
+func (l *Linux) Servers() (servers map[Key]VirtualServer, err error) {
+	decoder := decoder{make(map[string]string)}
+	err = nlbatch.Whole(func() error {
+		servers = make(map[Key]VirtualServer)
+		l.batch.Reset()
+		l.batch.Begin(l.family, 0, cmdGetService, genlVersion, 0, 0)
+		return l.conn.Dump(&l.batch, func(payload []byte) {
+			if k, v, ok := decoder.server(payload); ok {
+				servers[k] = v
+			}
+		})
+	})
 	if err != nil {
 		return nil, err
 	}
-	servers := make(map[Key]VirtualServer, len(list))
-	for _, s := range list {
-		if k, ok := toKey(s); ok {
-			servers[k] = toServer(s)
-		}
-	}
 	return servers, nil
-}
-
-func toKey(s *moby.Service) (Key, bool) {
-	if s.FWMark != 0 {
-		return MarkKey(s.FWMark, s.AddressFamily == familyIPv6), true
-	}
-	addr, ok := toAddr(s.Address)
-	return Key{Addr: netip.AddrPortFrom(addr, s.Port), Protocol: Protocol(s.Protocol)}, ok
-}
-
-func toServer(s *moby.Service) VirtualServer {
-	v := VirtualServer{Scheduler: s.SchedName, Flags: Flags(s.Flags) & settable &^ Persistent}
-	if Flags(s.Flags)&Persistent != 0 {
-		v.Persistence = time.Duration(s.Timeout) * time.Second
-	}
-	return v
 }
 
 // RealServers implements Kernel.
@@ -169,12 +157,14 @@ func (l *Linux) RealServers(k Key) (map[netip.AddrPort]RealStatus, error) {
 	return reals, nil
 }
 
-// AllRealServers implements Kernel.
-func (l *Linux) AllRealServers() (map[Key]map[netip.AddrPort]RealStatus, error) {
-	if _, err := l.proc.Seek(0, io.SeekStart); err != nil {
-		return nil, err
+// MoreRealServers implements Kernel.
+func (l *Linux) MoreRealServers(fromFirst bool, limit int) (map[Key]map[netip.AddrPort]RealStatus, bool, error) {
+	if fromFirst {
+		if _, err := l.proc.Seek(0, io.SeekStart); err != nil {
+			return nil, false, err
+		}
 	}
-	return readProc(l.proc)
+	return moreOfProc(l.proc, limit)
 }
 
 func toStatus(d *moby.Destination) RealStatus {

@@ -2,6 +2,7 @@ package ipvs
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strings"
@@ -28,8 +29,8 @@ FWM  00000005 rr
 `
 
 func TestTheTableIsReadFromItsText(t *testing.T) {
-	all, err := readProc(strings.NewReader(procText))
-	if err != nil {
+	all, more, err := moreOfProc(strings.NewReader(procText), 100)
+	if more || err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -58,8 +59,49 @@ func TestATextThatMakesNoSenseIsAnError(t *testing.T) {
 		"TCP  0A600001:01BB rr\n  -> 0A010002:01BB Masq 7 many 0",
 		"TCP  0A600001:01BB rr\n  -> nowhere Masq 7 3 0",
 	} {
-		if all, err := readProc(strings.NewReader(text)); err == nil {
+		if all, _, err := moreOfProc(strings.NewReader(text), 100); err == nil {
 			t.Errorf("%q is read as %v", text, all)
+		}
+	}
+}
+
+// pages gives a text in pieces, as the kernel does, and one as large as the buffer that is cut.
+type pages []string
+
+func (p *pages) Read(buffer []byte) (int, error) {
+	if len(*p) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(buffer, (*p)[0])
+	if (*p)[0] = (*p)[0][n:]; (*p)[0] == "" {
+		*p = (*p)[1:]
+	}
+	return n, nil
+}
+
+func TestTheTextIsReadPieceByPiece(t *testing.T) {
+	var wide strings.Builder
+	wide.WriteString("TCP  0A600001:01BB rr\n")
+	for i := range 4000 {
+		fmt.Fprintf(&wide, "  -> 0A01%04X:192B      Masq    1      0          0         \n", i)
+	}
+	in := &pages{
+		"TCP  0A600002:0050 rr\n  -> 0A010001:0050      Masq    1      0          0         \nTCP  0A600003:0050 rr\n",
+		wide.String(),
+		"UDP  0A600004:0050 rr\n", "UDP  0A600005:0050 rr\n", "UDP  0A600006:0050 rr\n",
+	}
+	for i, want := range []struct {
+		servers, reals int
+		more           bool
+	}{{2, 1, true}, {1, 4000, true}, {2, 0, true}, {1, 0, false}} {
+		limit := []int{1, 1, 2, 100}[i]
+		all, more, err := moreOfProc(in, limit)
+		n := 0
+		for _, reals := range all {
+			n += len(reals)
+		}
+		if len(all) != want.servers || n != want.reals || more != want.more || err != nil {
+			t.Errorf("read %d: %d virtual servers, %d real servers, more %v, %v; want %+v", i, len(all), n, more, err, want)
 		}
 	}
 }
@@ -67,7 +109,7 @@ func TestATextThatMakesNoSenseIsAnError(t *testing.T) {
 func FuzzReadProc(f *testing.F) {
 	f.Add(procText)
 	f.Fuzz(func(t *testing.T, text string) {
-		all, _ := readProc(strings.NewReader(text))
+		all, _, _ := moreOfProc(strings.NewReader(text), 100)
 		for k, reals := range all {
 			for addr := range reals {
 				if !addr.IsValid() || k.Mark != 0 && addr.Addr().Is4() != k.Addr.Addr().Is4() {

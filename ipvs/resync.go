@@ -3,6 +3,7 @@ package ipvs
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 )
@@ -39,62 +40,129 @@ func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 			t.gone(k)
 		}
 	}
-	t.unread, t.again = t.unread[:0], nil
+	t.unread, t.again = make(map[Key]struct{}), nil
 	var strange []Key
 	for k, v := range dump {
 		switch {
 		case t.Has(k):
-			t.unread = append(t.unread, k)
+			t.unread[k] = struct{}{}
 			t.setActual(k, v)
 		case t.Desires(k) || owned(k):
 			strange = append(strange, k)
 		}
 	}
-	return drift, t.adopt(strange, dump)
+	err = t.adopt(strange, dump)
+	t.reading = oneByOne
+	if len(t.unread) >= manyServers {
+		t.reading = fromFirst
+	}
+	return drift, err
 }
+
+// reading is how the next real servers are read.
+type reading uint8
+
+const (
+	oneByOne reading = iota
+	fromFirst
+	further
+)
+
+// manyServers is from how many virtual servers on reading them all costs less than to read one by one.
+const manyServers = 24
 
 // adopt takes over virtual servers that were not known. Their real servers must be known before anything
 // is written to them.
 func (t *Table) adopt(keys []Key, dump map[Key]VirtualServer) error {
-	read, err := t.reader(len(keys))
-	if err != nil {
-		return err
+	var shown map[Key]map[netip.AddrPort]RealStatus
+	if len(keys) >= manyServers {
+		var err error
+		t.messages++
+		if shown, _, err = t.kernel.MoreRealServers(true, math.MaxInt); err != nil {
+			return fmt.Errorf("read all real servers: %w", err)
+		}
 	}
 	var errs []error
 	for _, k := range keys {
-		if _, err := t.resyncReals(k, read); err != nil {
-			errs = append(errs, err)
-			continue
+		status, known := shown[k]
+		if !known { // what was not shown is not gone
+			var err error
+			if status, err = t.readOne(k); err != nil {
+				errs = append(errs, err)
+				continue
+			}
 		}
+		t.resyncReals(k, status)
 		t.setActual(k, dump[k])
 	}
 	return errors.Join(errs...)
 }
 
-// ResyncReals reads the real servers of the next virtual servers that ResyncServers left, at most
-// limit of them. Those that could not be read come again when all others have been.
+// ResyncReals reads the real servers of the next virtual servers that ResyncServers left, about limit of
+// them. Those that could not be read come again when all others have been.
 func (t *Table) ResyncReals(limit int) (drift int, err error) {
 	if len(t.unread) == 0 {
-		t.unread, t.again = t.again, nil
+		t.unread = make(map[Key]struct{}, len(t.again))
+		for _, k := range t.again {
+			t.unread[k] = struct{}{}
+		}
+		t.again = nil
 	}
-	n := min(limit, len(t.unread))
-	read, err := t.reader(n)
+	before := len(t.unread)
+	if t.reading != oneByOne {
+		if drift, err = t.resyncMore(limit); err != nil {
+			return drift, err
+		}
+	}
+	if t.reading != oneByOne {
+		return drift, nil
+	}
+	more, err := t.resyncOneByOne(limit - (before - len(t.unread)))
+	return drift + more, err
+}
+
+// resyncMore takes over what one read of many shows.
+func (t *Table) resyncMore(limit int) (drift int, err error) {
+	t.messages++
+	first := t.reading == fromFirst
+	t.reading = oneByOne // in case of failure, and for what is not shown
+	shown, more, err := t.kernel.MoreRealServers(first, limit)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("read real servers: %w", err)
 	}
+	if more {
+		t.reading = further
+	}
+	for k, status := range shown {
+		if _, unread := t.unread[k]; !unread {
+			continue
+		}
+		delete(t.unread, k)
+		if t.Has(k) {
+			drift += t.resyncReals(k, status)
+		}
+	}
+	return drift, nil
+}
+
+func (t *Table) resyncOneByOne(limit int) (drift int, err error) {
 	var errs []error
-	for _, k := range t.unread[:n] {
+	for k := range t.unread {
+		if limit--; limit < 0 {
+			break
+		}
+		delete(t.unread, k)
 		if !t.Has(k) {
 			continue // deleted meanwhile
 		}
-		more, err := t.resyncReals(k, read)
-		drift += more
+		status, err := t.readOne(k)
 		if err != nil {
 			errs = append(errs, err)
 			t.again = append(t.again, k)
+			continue
 		}
+		drift += t.resyncReals(k, status)
 	}
-	t.unread = t.unread[n:]
 	return drift, errors.Join(errs...)
 }
 
@@ -103,27 +171,6 @@ func (t *Table) Unread() int { return len(t.unread) + len(t.again) }
 
 // Tried reports that all that are still unread could not be read.
 func (t *Table) Tried() bool { return len(t.unread) == 0 }
-
-// manyServers is from how many virtual servers on one read of everything costs less than one read of each.
-const manyServers = 24
-
-// reader returns what reads the real servers of virtual servers, n of them.
-func (t *Table) reader(n int) (read func(Key) (map[netip.AddrPort]RealStatus, error), err error) {
-	if n < manyServers {
-		return t.readOne, nil
-	}
-	t.messages++
-	all, err := t.kernel.AllRealServers()
-	if err != nil {
-		return nil, fmt.Errorf("read all real servers: %w", err)
-	}
-	return func(k Key) (map[netip.AddrPort]RealStatus, error) {
-		if reals, shown := all[k]; shown {
-			return reals, nil
-		}
-		return t.readOne(k) // what was not shown is not gone
-	}, nil
-}
 
 func (t *Table) readOne(k Key) (map[netip.AddrPort]RealStatus, error) {
 	t.messages++
@@ -135,15 +182,11 @@ func (t *Table) readOne(k Key) (map[netip.AddrPort]RealStatus, error) {
 }
 
 // resyncReals takes over the real servers of one virtual server.
-func (t *Table) resyncReals(k Key, read func(Key) (map[netip.AddrPort]RealStatus, error)) (drift int, err error) {
-	status, err := read(k)
-	if err != nil {
-		return 0, err
-	}
+func (t *Table) resyncReals(k Key, status map[netip.AddrPort]RealStatus) (drift int) {
 	s := t.server(k)
 	if s.agrees(status) {
 		t.touch(k, s)
-		return 0, nil
+		return 0
 	}
 	seen := make([]Real, 0, len(status))
 	for addr, one := range status {
@@ -157,7 +200,7 @@ func (t *Table) resyncReals(k Key, read func(Key) (map[netip.AddrPort]RealStatus
 	}
 	t.setActualReals(k, s, now)
 	t.touch(k, s)
-	return drift, nil
+	return drift
 }
 
 // agrees reports that the kernel has the real servers that it is believed to have.

@@ -22,8 +22,9 @@ type Table struct {
 
 	marks fwmark.Range // tells which virtual servers by mark are for datagrams
 
-	unread []Key // virtual servers whose real servers the current audit has not read yet
-	again  []Key // and those that it could not read
+	unread  map[Key]struct{} // virtual servers whose real servers the current audit has not read yet
+	again   []Key            // and those that it could not read
+	reading reading
 
 	drainTimeout time.Duration         // 0: until the connections end
 	timeouts     map[Key]time.Duration // of virtual servers with another drain timeout

@@ -95,8 +95,8 @@ const MaxEntries = 1 << 20
 // Entry is one entry of one set.
 type Entry struct {
 	Set      Set
-	Protocol uint8        // of sets of frontends; the IANA number
-	Port     uint16       // the same
+	Protocol uint8  // of sets of frontends; the IANA number
+	Port     uint16 // the same
 	Addr     netip.Addr
 	Source   netip.Prefix // Allowed only; not /0, which the kernel's type cannot hold
 }

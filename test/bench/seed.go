@@ -51,11 +51,15 @@ func (c *cluster) seedServices(ctx context.Context, say func(string, ...any)) er
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
 	var done atomic.Int64
+	directly := newStore()
 	begin, told := time.Now(), time.Now()
 	for i := range c.services {
 		group.Go(func() error {
 			name := dataset.Name(i)
 			defer done.Add(1)
+			if directly != nil {
+				return directly.service(ctx, i)
+			}
 			return c.create(ctx,
 				dataset.Service(dataset.Namespace, name, dataset.VIP(i)),
 				dataset.Slice(dataset.Namespace, name, name, dataset.Endpoints(i)))

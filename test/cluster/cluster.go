@@ -28,6 +28,7 @@ type cluster struct {
 	kubeconfig string
 
 	etcd, apiserver *server
+	etcdURL         string
 }
 
 // start starts both servers and returns when the API server is ready. After an error, too, stop has
@@ -39,6 +40,7 @@ func (c *cluster) start(ctx context.Context) error {
 		return err
 	}
 	etcdURL := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
+	c.etcdURL = etcdURL
 	url := fmt.Sprintf("https://127.0.0.1:%d", ports[1])
 	token := rand.Text()
 	cert, err := c.writeFiles(url, token)

@@ -9,6 +9,7 @@
 //   - FAIRLEAD_TEST_KUBECONFIG: a kubeconfig of an administrator, with a token. Its server is
 //     https://127.0.0.1:PORT; under test/vm the same port is found at 10.0.2.2, for which the
 //     serving certificate is good, too;
+//   - FAIRLEAD_TEST_ETCD: the URL of etcd, on this machine.
 //   - FAIRLEAD_TEST_KUBE_PROXY: the path of kube-proxy, with -peers.
 //
 // Authorization is RBAC, so that tests can find out whether Fairlead's own role suffices. There are

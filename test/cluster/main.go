@@ -109,7 +109,7 @@ func (c *cluster) runCommand(ctx context.Context, argv []string) (int, error) {
 		case <-ctx.Done():
 		}
 	}()
-	env := append(os.Environ(), "FAIRLEAD_TEST_KUBECONFIG="+c.kubeconfig)
+	env := append(os.Environ(), "FAIRLEAD_TEST_KUBECONFIG="+c.kubeconfig, "FAIRLEAD_TEST_ETCD="+c.etcdURL)
 	if c.bin.kubeProxy != "" {
 		env = append(env, "FAIRLEAD_TEST_KUBE_PROXY="+c.bin.kubeProxy)
 	}

@@ -1,0 +1,71 @@
+package dummyif
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/fairlead-lb/fairlead/internal/nlbatch"
+)
+
+const (
+	netlinkHeader = 16
+	device        = 7
+)
+
+func encoded(op Op) []byte {
+	var b nlbatch.Batch
+	encode(&b, device, op)
+	return b.Bytes(0)[netlinkHeader:]
+}
+
+// TestWhatIsEncodedIsDecoded: the kernel lists bindings in the form in which it takes them.
+func TestWhatIsEncodedIsDecoded(t *testing.T) {
+	for _, text := range []string{"10.96.0.10", "fd00:96::10"} {
+		addr := netip.MustParseAddr(text)
+		bound := Op{Verb: Bind, Binding: Binding{Addr: addr}}
+		routed := Op{Verb: Bind, Binding: Binding{Addr: addr, Route: true}, Source: addr.Next()}
+		if b, ok := decodeAddr(encoded(bound), device); !ok || b != bound.Binding {
+			t.Errorf("%s: decoded as %v, %v", text, b, ok)
+		}
+		if b, source, ok := decodeRoute(encoded(routed), device); !ok || b != routed.Binding || source != routed.Source {
+			t.Errorf("%s: decoded as %v from %s, %v", text, b, source, ok)
+		}
+		if _, ok := decodeAddr(encoded(bound), device+1); ok {
+			t.Errorf("%s: another device's address", text)
+		}
+		if _, _, ok := decodeRoute(encoded(routed), device+1); ok {
+			t.Errorf("%s: another device's route", text)
+		}
+		short := encoded(bound)
+		short[1]--
+		if _, ok := decodeAddr(short, device); ok {
+			t.Errorf("%s: the address of a network is no VIP", text)
+		}
+		for offset, other := range map[int]byte{4: 254, 5: 2} { // another table, another one's route
+			foreign := encoded(routed)
+			foreign[offset] = other
+			if _, _, ok := decodeRoute(foreign, device); ok {
+				t.Errorf("%s: with %d at %d it is none of ours", text, other, offset)
+			}
+		}
+	}
+	if _, ok := decodeAddr(encoded(Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("fe80::1")}}), device); ok {
+		t.Error("a link-local address is no VIP")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(encoded(Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("10.96.0.10")}}))
+	f.Add(encoded(Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("fd00::1"), Route: true}}))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		for ifindex := range device + 1 {
+			b, ok := decodeAddr(payload, ifindex)
+			if ok && !b.Addr.IsValid() {
+				t.Errorf("%x has no address", payload)
+			}
+			if b, _, ok := decodeRoute(payload, ifindex); ok && !b.Addr.IsValid() {
+				t.Errorf("%x has no address", payload)
+			}
+		}
+	})
+}
