@@ -311,3 +311,9 @@ func (c *claims) settled(k ipvs.Key) bool {
 	claim := c.servers[k]
 	return claim == nil || !slices.ContainsFunc(claim.entries, func(e entry) bool { return !c.masq.Settled(e.Entry) })
 }
+
+// inForce says that the kernel has every virtual server of a Service just as desired.
+func (c *claims) inForce(name types.NamespacedName) bool {
+	held := c.names[name]
+	return held == nil || !slices.ContainsFunc(held.servers, func(k ipvs.Key) bool { return !c.ipvs.Settled(k) })
+}

@@ -25,8 +25,9 @@ import (
 type Options struct {
 	NodeName      string
 	Host          Host
-	Events        Events // nil: problems are only logged
-	Settled       func() // called once, when all that was listed at the start has been written; nil: not
+	Events        Events          // nil: problems are only logged
+	Sized         func(ipvs.Size) // called with how much there is, once in each audit; nil: not
+	Settled       func()          // called once, when all that was listed at the start has been written; nil: not
 	Scheduler     string
 	Flags         ipvs.Flags
 	Excluded      []netip.Prefix // addresses that no Service gets
@@ -148,7 +149,7 @@ func (c *Controller) cannotListen(name types.NamespacedName, port uint16, err er
 // Run keeps the kernel in step until ctx ends, and then leaves it as it is. It returns an error when
 // the kernel cannot be read at the start, or when the source fails.
 func (c *Controller) Run(ctx context.Context) error {
-	informers, err := newInformers(c.source, c.options.NodeName, c.serviceChanged, c.factsChanged)
+	informers, err := newInformers(c.source, c.options.NodeName, changes{c.serviceChanged, c.dirty.trigger, c.factsChanged})
 	if err != nil {
 		return err
 	}

@@ -12,13 +12,18 @@ import (
 type dirty struct {
 	mu    sync.Mutex
 	names map[types.NamespacedName]struct{}
-	since time.Time     // when the oldest name came in
-	last  time.Time     // when the latest one did
-	wake  chan struct{} // has room for one; a value means: there is work
+	since time.Time                          // when the oldest name came in
+	last  time.Time                          // when the latest one did
+	begin time.Time                          // what happened before is not this daemon's to answer for
+	when  map[types.NamespacedName]time.Time // when something happened that is told since, the oldest of each Service
+	wake  chan struct{}                      // has room for one; a value means: there is work
 }
 
 func newDirty() *dirty {
-	return &dirty{names: make(map[types.NamespacedName]struct{}), wake: make(chan struct{}, 1)}
+	return &dirty{
+		names: make(map[types.NamespacedName]struct{}), when: make(map[types.NamespacedName]time.Time),
+		begin: time.Now(), wake: make(chan struct{}, 1),
+	}
 }
 
 // add puts a name into the set.
@@ -90,4 +95,29 @@ func (d *dirty) latest() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.last
+}
+
+// trigger notes when something happened that makes a name dirty next.
+func (d *dirty) trigger(name types.NamespacedName, at time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if at.Before(d.begin) {
+		return
+	}
+	if old, there := d.when[name]; !there || at.Before(old) {
+		d.when[name] = at
+	}
+}
+
+// happened removes and returns when what is not dirty any more happened, unless it is not in force yet.
+func (d *dirty) happened(inForce func(types.NamespacedName) bool) (times []time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name, at := range d.when {
+		if _, waits := d.names[name]; !waits && inForce(name) {
+			times = append(times, at)
+			delete(d.when, name)
+		}
+	}
+	return times
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,6 +29,8 @@ type Metrics struct {
 	problems *prometheus.GaugeVec
 	noLocal  *prometheus.GaugeVec
 	complete prometheus.Gauge
+
+	programming prometheus.Histogram
 }
 
 func newMetrics() *Metrics {
@@ -67,6 +70,13 @@ func newMetrics() *Metrics {
 		Help: "Services with a Local traffic policy that have endpoints, but none on this node.",
 	}, []string{"traffic_policy"})
 	m.complete = prometheus.NewGauge(gauge("source_complete", "Whether the source knows all objects: 1, or 0 as long as a file has never been good. Until then nothing is deleted."))
+	m.programming = prometheus.NewHistogram(prometheus.HistogramOpts{ // kube-proxy's name and buckets: it is an SLI of Kubernetes
+		Name: "kubeproxy_network_programming_duration_seconds",
+		Help: "Time from a change of a Service or its pods until the kernel has acknowledged what follows, for EndpointSlices that tell when it was.",
+		Buckets: slices.Concat(prometheus.LinearBuckets(0.25, 0.25, 2), prometheus.LinearBuckets(1, 1, 59),
+			prometheus.LinearBuckets(60, 5, 12), prometheus.LinearBuckets(120, 30, 7)),
+	})
+	m.Registry.MustRegister(m.programming)
 	m.Registry.MustRegister(m.flows, m.problems, m.noLocal, m.complete)
 	m.Registry.MustRegister(m.renders, m.rounds, m.duration, m.last, m.messages, m.pending, m.services, m.servers,
 		m.draining, m.audit, m.drift, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -101,6 +111,13 @@ func (m *Metrics) synced(c *Controller, took time.Duration, err error) {
 		m.messages.WithLabelValues(name).Add(float64(p.Messages() - m.counted[name]))
 		m.counted[name] = p.Messages()
 		m.pending.WithLabelValues(name).Set(float64(p.Pending()))
+	}
+}
+
+// programmed records that what happened at these times is in force now.
+func (m *Metrics) programmed(happened []time.Time, now time.Time) {
+	for _, at := range happened {
+		m.programming.Observe(now.Sub(at).Seconds())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -37,7 +38,14 @@ type informers struct {
 
 var _ objects = (*informers)(nil)
 
-func newInformers(src source.Source, nodeName string, changed func(types.NamespacedName), nodeChanged func()) (*informers, error) {
+// changes is what to call when objects change.
+type changes struct {
+	service   func(types.NamespacedName)
+	triggered func(types.NamespacedName, time.Time) // what an EndpointSlice tells happened then
+	node      func()
+}
+
+func newInformers(src source.Source, nodeName string, on changes) (*informers, error) {
 	i := &informers{
 		nodeName: nodeName,
 		services: cache.NewSharedIndexInformer(src.Services, &corev1.Service{}, 0, cache.Indexers{}),
@@ -50,14 +58,14 @@ func newInformers(src source.Source, nodeName string, changed func(types.Namespa
 		handler   cache.ResourceEventHandler
 	}{
 		{i.services, trim, names(func(svc *corev1.Service) {
-			changed(types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name})
+			on.service(types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name})
 		})},
-		{i.slices, read, names(func(s *slice) {
+		{i.slices, read, triggers(on.triggered, names(func(s *slice) {
 			if s.service.Name != "" {
-				changed(s.service)
+				on.service(s.service)
 			}
-		})},
-		{i.allNodes, trimNodes(nodeName), facts(nodeChanged)},
+		}))},
+		{i.allNodes, trimNodes(nodeName), facts(on.node)},
 	} {
 		if err := w.informer.SetTransform(w.transform); err != nil {
 			return nil, fmt.Errorf("set up informer: %w", err)
@@ -86,6 +94,26 @@ func names[T any](react func(T)) cache.ResourceEventHandler {
 		AddFunc:    handle,
 		UpdateFunc: func(before, after any) { handle(before); handle(after) },
 		DeleteFunc: handle,
+	}
+}
+
+// triggers makes an event handler that hands on when what an EndpointSlice tells happened, before the other
+// handler hears of it.
+func triggers(react func(types.NamespacedName, time.Time), then cache.ResourceEventHandler) cache.ResourceEventHandler {
+	tell := func(object any, known int64) {
+		if s, ok := object.(*slice); ok && s.Triggered != 0 && s.Triggered != known {
+			react(s.service, time.Unix(0, s.Triggered))
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(object any) { tell(object, 0); then.OnAdd(object, false) },
+		UpdateFunc: func(before, after any) {
+			if old, ok := before.(*slice); ok {
+				tell(after, old.Triggered)
+			}
+			then.OnUpdate(before, after)
+		},
+		DeleteFunc: then.OnDelete,
 	}
 }
 

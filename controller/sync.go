@@ -40,9 +40,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 		services += len(names)
 		if first {
 			c.claims.turnAll()
-			if c.options.Settled != nil {
-				c.options.Settled()
-			}
+			c.tellSettled()
 		}
 		if !more {
 			break
@@ -53,9 +51,20 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	took := time.Since(started)
 	c.finish(now.Add(took), err)
 	c.Metrics.synced(c, took, err)
+	c.Metrics.programmed(c.dirty.happened(func(name types.NamespacedName) bool { return err == nil || c.claims.inForce(name) }), time.Now())
 	if writes := c.writes() - before; writes > 0 {
 		c.log.Info("synced", "services", services, "writes", writes,
 			"took", took.Round(time.Microsecond), "draining", c.ipvs.Draining())
+	}
+}
+
+// tellSettled says that everything listed at the start has been written, and how much that is.
+func (c *Controller) tellSettled() {
+	if c.options.Settled != nil {
+		c.options.Settled()
+	}
+	if c.options.Sized != nil {
+		c.options.Sized(c.ipvs.Size())
 	}
 }
 
@@ -164,6 +173,9 @@ func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	c.readable = c.readable || c.ipvs.Unread() == 0
 	c.Metrics.audit.Set(time.Since(started).Seconds())
 	c.found(sets, servers, bindings)
+	if c.options.Sized != nil {
+		c.options.Sized(c.ipvs.Size())
+	}
 	return true, rulesErr
 }
 

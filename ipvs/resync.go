@@ -41,6 +41,7 @@ func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 		}
 	}
 	t.unread, t.again = make(map[Key]struct{}), nil
+	t.counted, t.connections = t.connections, 0
 	var strange []Key
 	for k, v := range dump {
 		switch {
@@ -183,6 +184,9 @@ func (t *Table) readOne(k Key) (map[netip.AddrPort]RealStatus, error) {
 
 // resyncReals takes over the real servers of one virtual server.
 func (t *Table) resyncReals(k Key, status map[netip.AddrPort]RealStatus) (drift int) {
+	for _, real := range status {
+		t.connections += real.ActiveConnections + real.InactiveConnections
+	}
 	s := t.server(k)
 	if s.agrees(status) {
 		t.touch(k, s)

@@ -31,6 +31,10 @@ type Table struct {
 	drains       map[realKey]drain
 	removed      map[realKey]struct{} // real servers that are there, and were desired until they were not
 
+	realServers int // actual ones
+	connections int // of the real servers that the last audit has read so far
+	counted     int // of the whole audit before
+
 	messages uint64
 	writes   uint64
 }
@@ -227,6 +231,7 @@ func (t *Table) setActualReals(k Key, s *server, reals Reals) {
 			t.undrain(k, addr)
 		}
 	}
+	t.realServers += len(reals) - len(s.thereReals)
 	s.thereReals = reals
 }
 
@@ -267,6 +272,17 @@ func (t *Table) touch(k Key, s *server) {
 	}
 	s.thereReals = s.wantReals
 	t.dirty = without(t.dirty, k)
+}
+
+// Size is how much the kernel holds.
+type Size struct {
+	VirtualServers, RealServers int
+	Connections                 int // of any state, as of the last whole audit
+}
+
+// Size returns how much the kernel holds, to the best of the table's knowledge.
+func (t *Table) Size() Size {
+	return Size{VirtualServers: len(t.servers), RealServers: t.realServers, Connections: t.counted}
 }
 
 // Messages is the number of netlink messages, reads included, that this table has caused.

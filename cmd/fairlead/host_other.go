@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/fairlead-lb/fairlead/controller"
+	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
 var errLinuxOnly = errors.New("this command needs Linux")
@@ -19,3 +20,5 @@ func openKernel(Config) (controller.Kernel, func(), error) {
 func prepareHost(Config, *slog.Logger) error { return errLinuxOnly }
 
 func cleanup(Config, io.Writer) error { return errLinuxOnly }
+
+func watchSizes(Config, *slog.Logger) func(ipvs.Size) { return nil }

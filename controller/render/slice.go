@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 	"unique"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +18,7 @@ import (
 type Slice struct {
 	Name      string // namespace/name
 	Addresses []netip.Addr
+	Triggered int64 // when what it tells happened in the cluster, in Unix nanoseconds; 0: nobody said
 
 	weight    *string // the annotation
 	ports     []slicePort
@@ -42,6 +44,9 @@ func NewSlice(object *discoveryv1.EndpointSlice) *Slice {
 	s := &Slice{Name: object.Namespace + "/" + object.Name}
 	if text, ok := object.Annotations[AnnotationWeight]; ok {
 		s.weight = &text
+	}
+	if at, err := time.Parse(time.RFC3339Nano, object.Annotations[corev1.EndpointsLastChangeTriggerTime]); err == nil {
+		s.Triggered = at.UnixNano()
 	}
 	if object.AddressType != discoveryv1.AddressTypeIPv4 && object.AddressType != discoveryv1.AddressTypeIPv6 {
 		s.complain("address type %q is not used", object.AddressType)

@@ -1,0 +1,83 @@
+package controller
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/common/expfmt"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/fairlead-lb/fairlead/ipvs"
+)
+
+// observed is how many changes have been counted as programmed, and what they took in all.
+func (r *rig) observed(t *testing.T) (text string) {
+	t.Helper()
+	const name = "kubeproxy_network_programming_duration_seconds"
+	all, err := testutil.CollectAndFormat(r.c.Metrics.programming, expfmt.TypeTextPlain, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(all)) {
+		if strings.HasPrefix(line, name+"_count ") {
+			return strings.TrimSpace(strings.TrimPrefix(line, name+"_count "))
+		}
+	}
+	t.Fatalf("no such metric in\n%s", all)
+	return ""
+}
+
+// sliceAt is an EndpointSlice that tells when its pods changed, as the cache has it.
+func sliceAt(t *testing.T, at string) *slice {
+	t.Helper()
+	object := endpoints("10.1.0.1")
+	object.Namespace = "ns"
+	object.Labels = map[string]string{discoveryv1.LabelServiceName: "web"}
+	object.Annotations = map[string]string{corev1.EndpointsLastChangeTriggerTime: at}
+	cached, err := read(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cached.(*slice)
+}
+
+func TestTheTimeFromAChangeToTheKernelIsCounted(t *testing.T) {
+	r := newRig(t)
+	handler := triggers(r.c.dirty.trigger, names(func(s *slice) { r.c.dirty.add(s.service) }))
+	web := r.set(service("web", "10.96.0.10"), endpoints("10.1.0.1"))
+	long, now := time.Now().Add(-time.Hour), time.Now().Add(time.Millisecond)
+	want := func(count, when string) {
+		t.Helper()
+		if got := r.observed(t); got != count {
+			t.Errorf("%s: %s counted, want %s", when, got, count)
+		}
+	}
+
+	first := sliceAt(t, long.Format(time.RFC3339Nano))
+	handler.OnAdd(first, true)
+	r.round()
+	want("0", "what happened before the start")
+	handler.OnUpdate(first, sliceAt(t, now.Format(time.RFC3339Nano)))
+	r.round()
+	want("1", "a change")
+	second := sliceAt(t, now.Format(time.RFC3339Nano))
+	handler.OnUpdate(second, second)
+	r.round()
+	want("1", "the same again")
+	handler.OnUpdate(second, sliceAt(t, "not a time"))
+	r.round()
+	want("1", "no time")
+
+	r.ipvs.Fail = func(ipvs.Op) error { return errors.New("refused") }
+	r.set(r.world.services[web], endpoints("10.1.0.1", "10.1.0.2"))
+	handler.OnUpdate(second, sliceAt(t, now.Add(time.Second).Format(time.RFC3339Nano)))
+	r.round()
+	want("1", "a change that the kernel refuses")
+	r.ipvs.Fail = nil
+	r.round()
+	want("2", "when it takes it")
+}
