@@ -54,7 +54,7 @@ func (m *measurement) floorRun(ctx context.Context, bind string, first bool) (er
 	for _, row := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{"restart", f.restart}, {"burst", f.burst}, {"datapath", f.datapath}} {
+	}{{"restart", f.restart}, {"burst", f.burst}, {"datapath", f.datapath}, {"estimation", f.estimation}} {
 		if !m.wants(row.name) {
 			continue
 		}

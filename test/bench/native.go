@@ -16,17 +16,19 @@ import (
 // natively, without the kernel's part.
 func (r *runner) microbenchmarks(ctx context.Context) error {
 	r.say("micro-benchmarks on the host")
-	cmd := exec.CommandContext(ctx, "go", "test", "./controller", "-run", "^$", "-bench", "SyncOne|ColdStart|Burst|Audit", "-benchmem", "-timeout", "30m")
+	cmd := exec.CommandContext(ctx, "go", "test", "./controller", "-run", "^$", "-bench", "SyncOne|ColdStart|Burst|Audit|Wide", "-benchmem", "-timeout", "30m")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("micro-benchmarks: %w\n%s", err, out)
 	}
+	var fresh []result.Sample
 	for line := range bytes.Lines(out) {
 		for _, s := range parseBenchmark(string(line)) {
 			r.say("  %s", s)
-			r.result.Samples = append(r.result.Samples, s)
+			fresh = append(fresh, s)
 		}
 	}
+	r.result.Replace(fresh)
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 
 // Names of rows, in the order in which they are measured. Restart comes before anything has changed, so that nothing
 // drains. The last one ends Fairlead.
-var rowNames = []string{"cold", "idle", "restart", "change", "burst", "wide", "datapath"}
+var rowNames = []string{"cold", "idle", "restart", "change", "burst", "wide", "datapath", "estimation"}
 
 const (
 	floorName = "floor"
@@ -68,6 +68,8 @@ func (pt part) has(p plan, subject, row string) bool {
 		return false
 	case row == "wide":
 		return pt.wide > 0 && subject == "fairlead-route"
+	case row == "estimation": // the floor's alone
+		return false
 	case pt.wide > 0 && !p.quick: // the wide Service has a cluster to itself
 		return false
 	case subject == "fairlead-address": // as fairlead-route but for the binding
@@ -137,7 +139,7 @@ func (p plan) effort() effort {
 		windows: 5, slices: 8, slice: 250 * time.Millisecond,
 		limits: map[string]time.Duration{
 			"cold": 15 * time.Minute, "idle": 3 * time.Minute, "restart": 4 * time.Minute, "change": 135 * time.Second,
-			"burst": 90 * time.Second, "wide": 3 * time.Minute, "datapath": 2 * time.Minute,
+			"burst": 90 * time.Second, "wide": 3 * time.Minute, "datapath": 2 * time.Minute, "estimation": 3 * time.Minute,
 		},
 	}
 }

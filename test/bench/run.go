@@ -41,6 +41,7 @@ type runner struct {
 	log         io.Writer
 	say         func(string, ...any)
 	native      bool
+	add         bool // to what is in the result file
 	result      result.Result
 }
 
@@ -51,6 +52,7 @@ func runCommand(ctx context.Context, args []string, out io.Writer) (err error) {
 	addPlan(flags, &r.plan)
 	sizes := flags.String("sizes", "100,1000,5000,10000,50000", "`numbers` of Services; the peers are measured up to 10,000")
 	flags.StringVar(&r.out, "out", "docs/results/bench-"+time.Now().UTC().Format(time.DateOnly)+".json", "result `file`")
+	flags.BoolVar(&r.add, "add", false, "keep what is in the result file, but for what is measured anew")
 	flags.BoolVar(&r.native, "native", true, "run the micro-benchmarks on the host, too")
 	if err := parse(flags, args); err != nil {
 		return err
@@ -74,11 +76,15 @@ func (r *runner) all(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Dir(r.out), 0o755); err != nil {
 		return fmt.Errorf("make the folder of results: %w", err)
 	}
+	if r.add {
+		var err error
+		if r.result, err = result.Read(r.out); err != nil {
+			return err
+		}
+	}
 	r.result.Setup.Date, r.result.Setup.Quick = time.Now().UTC(), r.quick
 	r.result.Setup.Commit = commit(ctx)
-	r.result.Samples = append(r.result.Samples, result.Sample{
-		Row: "machine", Subject: "host", Metric: "calibration", Unit: "s", Value: calibrate().Seconds(),
-	})
+	r.result.Replace([]result.Sample{{Row: "machine", Subject: "host", Metric: "calibration", Unit: "s", Value: calibrate().Seconds()}})
 	var errs []error
 	for _, pt := range r.parts() {
 		if err := r.part(ctx, pt); err != nil {
@@ -181,14 +187,16 @@ func (r *runner) collect(results string) error {
 		return fmt.Errorf("collect the samples: %w", err)
 	}
 	defer file.Close()
+	var fresh []result.Sample
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
 		var s result.Sample
 		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
 			return fmt.Errorf("collect the samples: %w", err)
 		}
-		r.result.Samples = append(r.result.Samples, s)
+		fresh = append(fresh, s)
 	}
+	r.result.Replace(fresh)
 	return lines.Err()
 }
 

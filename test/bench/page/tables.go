@@ -25,6 +25,7 @@ var sections = map[string]func(result.Result) string{
 	"wide":        columns("wide", ours, "writes", "cpu", "rss"),
 	"datapath":    table("datapath", cell{"rate-relative", 0.5}, cell{"rate", 0.5}),
 	"guard":       columns("datapath", ours, "rate-relative", "rate-without-guard-relative", "rate", "rate-without-guard"),
+	"estimation":  columns("estimation", floor, "p50-on", "p50-off", "p999-on", "p999-off", "max-on", "max-off"),
 	"native":      native,
 }
 

@@ -98,6 +98,20 @@ func (r Result) Write(file string) error {
 	return nil
 }
 
+// Replace adds samples, in the place of those of the same row, subject and number of Services.
+func (r *Result) Replace(fresh []Sample) {
+	type part struct {
+		row, subject string
+		services     int
+	}
+	parts := make(map[part]bool)
+	for _, s := range fresh {
+		parts[part{s.Row, s.Subject, s.Services}] = true
+	}
+	r.Samples = slices.DeleteFunc(r.Samples, func(s Sample) bool { return parts[part{s.Row, s.Subject, s.Services}] })
+	r.Samples = append(r.Samples, fresh...)
+}
+
 // Values are the samples of one metric, of one subject, among so many Services.
 type Values []Sample
 

@@ -3,6 +3,7 @@ package result
 import (
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 )
@@ -42,5 +43,20 @@ func TestQuantile(t *testing.T) {
 	}
 	if _, _, ok := Values(nil).Quantile(0.5); ok {
 		t.Error("nothing has a median")
+	}
+}
+
+func TestReplace(t *testing.T) {
+	sample := func(row, subject string, services int, value float64) Sample {
+		return Sample{Row: row, Subject: subject, Services: services, Metric: "m", Value: value}
+	}
+	r := Result{Samples: []Sample{sample("cold", "floor", 100, 1), sample("cold", "floor", 1000, 2), sample("cold", "floor", 100, 3)}}
+	r.Replace([]Sample{sample("cold", "floor", 100, 4), sample("idle", "floor", 100, 5)})
+	var got []float64
+	for _, s := range r.Samples {
+		got = append(got, s.Value)
+	}
+	if want := []float64{2, 4, 5}; !slices.Equal(got, want) {
+		t.Errorf("values %v, want %v", got, want)
 	}
 }
