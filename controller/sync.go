@@ -72,6 +72,7 @@ func (c *Controller) tellSettled() {
 // whatever failed before. Each kernel package grows in the order of dependence and shrinks in the
 // reverse, and adds come before removes.
 func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
+	busy := len(names) > 0
 	for len(names) > 0 {
 		names = append(names[1:], c.renderService(names[0])...)
 	}
@@ -85,7 +86,7 @@ func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
 		errs = append(errs,
 			c.masq.Prune(c.guarded()), // so that nobody is led to what drains
 			c.ipvs.Drain(now),
-			c.ipvs.Expire(now),
+			c.ipvs.Expire(now, busy), // what drains can wait for what comes
 			c.dummyif.Prune(c.heldVIP),
 			c.ipvs.Prune(byAddress),
 			c.masq.Prune(c.guarded()),

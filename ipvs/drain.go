@@ -154,15 +154,19 @@ func (t *Table) HoldsAddr(addr netip.Addr, counts func(Key) bool) bool {
 func (d drain) over() bool { return d == drain{} }
 
 // Expire ends the drains that are idle, by a bounded number of reads, or past their deadline. Their
-// real servers are deleted by the next Prune.
-func (t *Table) Expire(now time.Time) error {
+// real servers are deleted by the next Prune. While the caller is busy, nothing is read that can wait.
+func (t *Table) Expire(now time.Time, busy bool) error {
+	late := time.Duration(0)
+	if busy {
+		late = laterPoll
+	}
 	due := make(map[Key]struct{})
 	for key, d := range t.drains {
 		switch {
 		case d.over():
 		case !d.deadline.IsZero() && !now.Before(d.deadline):
 			t.drains[key] = drain{}
-		case !now.Before(d.poll) && len(due) < maxPolls:
+		case !now.Before(d.poll.Add(late)) && len(due) < maxPolls:
 			due[key.server] = struct{}{}
 		}
 	}

@@ -142,7 +142,7 @@ func TestAVirtualServerStaysUntilItsLastConnectionEnds(t *testing.T) {
 	}
 	r.fake.SetConnections(webKey, second, 0)
 	r.now = r.now.Add(laterPoll)
-	if err := r.Expire(r.now); err != nil {
+	if err := r.Expire(r.now, false); err != nil {
 		t.Fatal(err)
 	}
 	if r.Holds(webKey) || r.HoldsAddr(webKey.Addr.Addr(), always) {
@@ -202,7 +202,7 @@ func TestOneSyncReadsABoundedNumberOfServers(t *testing.T) {
 		r.now = r.now.Add(c.after)
 		r.fake.Messages = 0
 		before := r.Messages()
-		if err := r.Expire(r.now); err != nil {
+		if err := r.Expire(r.now, false); err != nil {
 			t.Fatal(err)
 		}
 		if r.fake.Messages != c.reads || r.Messages()-before != uint64(c.reads) {
@@ -255,7 +255,7 @@ func TestNextDrainIsTheEarliestPollOrDeadline(t *testing.T) {
 	r.later(time.Second)
 	check("the deadline is before the next poll", "3s")
 	r.now = r.now.Add(2 * time.Second)
-	if err := r.Expire(r.now); err != nil {
+	if err := r.Expire(r.now, false); err != nil {
 		t.Fatal(err)
 	}
 	check("what is over waits for a Prune, not for the clock", "none")
@@ -286,7 +286,7 @@ func TestAPollThatFailsIsAnErrorAndTriedAgain(t *testing.T) {
 	kernel := &unreadable{Fake: r.fake, reals: map[Key]error{webKey: syscall.ENOBUFS}}
 	r.kernel = kernel
 	r.now = r.now.Add(firstPoll)
-	if err := r.Expire(r.now); !errors.Is(err, syscall.ENOBUFS) || !strings.Contains(err.Error(), webKey.String()) {
+	if err := r.Expire(r.now, false); !errors.Is(err, syscall.ENOBUFS) || !strings.Contains(err.Error(), webKey.String()) {
 		t.Fatalf("got %v", err)
 	}
 	if next, any := r.NextDrain(); !any || next != r.now.Add(laterPoll) {
@@ -297,4 +297,27 @@ func TestAPollThatFailsIsAnErrorAndTriedAgain(t *testing.T) {
 	r.now = r.now.Add(laterPoll)
 	r.mustSync()
 	r.wrote(secondGoes)
+}
+
+func TestWhoIsBusyReadsNothingThatCanWait(t *testing.T) {
+	r := newRig(t, drainTimeout)
+	r.want(webAndDNS)
+	r.mustSync()
+	r.want("")
+	r.mustSync()
+	for _, step := range []struct {
+		after time.Duration
+		busy  bool
+		reads bool
+	}{{firstPoll, true, false}, {laterPoll, true, true}, {laterPoll, true, false}, {0, false, true}} {
+		r.now = r.now.Add(step.after)
+		r.fake.SetConnections(webKey, netip.MustParseAddrPort("10.1.0.1:8080"), 1) // so that it goes on
+		before := r.fake.Messages
+		if err := r.Expire(r.now, step.busy); err != nil {
+			t.Fatal(err)
+		}
+		if reads := r.fake.Messages > before; reads != step.reads {
+			t.Errorf("%s later, busy %v: read %v, want %v", step.after, step.busy, reads, step.reads)
+		}
+	}
 }

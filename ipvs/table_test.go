@@ -53,7 +53,7 @@ func (r *rig) want(text string) {
 
 // sync is what the controller does, without the other packages.
 func (r *rig) sync() error {
-	return errors.Join(r.Upsert(always), r.Drain(r.now), r.Expire(r.now), r.Prune(always))
+	return errors.Join(r.Upsert(always), r.Drain(r.now), r.Expire(r.now, false), r.Prune(always))
 }
 
 func (r *rig) mustSync() {

@@ -115,7 +115,7 @@ func (s *session) firstRound() (round, error) {
 
 // quietened keeps when the subject had nothing more to do.
 func (s *session) quietened(ctx context.Context) error {
-	limit := min(2*time.Minute, s.effort.limits["cold"])
+	limit := min(40*time.Second, s.effort.limits["cold"])
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeLimit)
 	defer cancel()
 	err := s.run.quiet(ctx, s.effort.quiet)

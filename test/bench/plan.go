@@ -17,6 +17,7 @@ const (
 	floorName = "floor"
 
 	peersUpTo     = 10_000 // Services; beyond, the peers do not come up in a bearable time
+	changesUpTo   = 5_000  // beyond, a change takes them longer than anybody waits
 	addressesUpTo = 10_000 // binding addresses is quadratic
 	wideServices  = 100    // beside the wide one
 	wideEndpoints = 10_000 // of the wide one
@@ -75,7 +76,8 @@ func (pt part) has(p plan, subject, row string) bool {
 	case subject == "fairlead-address": // as fairlead-route but for the binding
 		return pt.services <= addressesUpTo && row == "cold"
 	case isPeer(subject):
-		return pt.services <= peersUpTo && !p.quick
+		slow := row == "change" || row == "burst" || row == "restart"
+		return pt.services <= peersUpTo && !p.quick && (!slow || pt.services <= changesUpTo)
 	}
 	return true
 }
@@ -134,12 +136,12 @@ func (p plan) effort() effort {
 		return e
 	}
 	return effort{
-		warm: true, floor: 5, samples: 64, quiet: time.Second, idle: time.Minute,
-		changes: 200, changing: 75 * time.Second, gap: 100 * time.Millisecond, burst: 1000, wide: 20,
+		warm: true, floor: 3, samples: 64, quiet: time.Second, idle: 35 * time.Second,
+		changes: 200, changing: 40 * time.Second, gap: 100 * time.Millisecond, burst: 1000, wide: 20,
 		windows: 5, slices: 8, slice: 250 * time.Millisecond,
 		limits: map[string]time.Duration{
-			"cold": 15 * time.Minute, "idle": 3 * time.Minute, "restart": 4 * time.Minute, "change": 135 * time.Second,
-			"burst": 90 * time.Second, "wide": 3 * time.Minute, "datapath": 2 * time.Minute, "estimation": 3 * time.Minute,
+			"cold": 6 * time.Minute, "idle": 3 * time.Minute, "restart": 100 * time.Second, "change": 90 * time.Second,
+			"burst": time.Minute, "wide": 3 * time.Minute, "datapath": 2 * time.Minute, "estimation": 3 * time.Minute,
 		},
 	}
 }
