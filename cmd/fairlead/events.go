@@ -4,6 +4,7 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
@@ -15,17 +16,24 @@ import (
 // cannot be written is lost: the log has it all the same.
 type apiEvents struct{ recorder events.EventRecorder }
 
-var _ controller.Events = apiEvents{}
+var _ controller.Events = &apiEvents{}
 
 // newEvents returns a recorder that works until ctx ends.
-func newEvents(ctx context.Context, client kubernetes.Interface, nodeName string) apiEvents {
+func newEvents(ctx context.Context, client kubernetes.Interface, nodeName string) *apiEvents {
 	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
 	broadcaster.StartRecordingToSink(ctx.Done())
 	context.AfterFunc(ctx, broadcaster.Shutdown)
-	return apiEvents{broadcaster.NewRecorder(scheme.Scheme, "fairlead/"+nodeName)}
+	return &apiEvents{broadcaster.NewRecorder(scheme.Scheme, "fairlead/"+nodeName)}
 }
 
 // Warning implements controller.Events.
-func (e apiEvents) Warning(svc *corev1.Service, reason, text string) {
+func (e *apiEvents) Warning(svc *corev1.Service, reason, text string) {
 	e.recorder.Eventf(svc, nil, corev1.EventTypeWarning, reason, "Serve", "%s", text)
+}
+
+// nodeWarning puts an Event on a Node. Its UID there is its name, as in those of the kubelet and of
+// kube-proxy: that is what kubectl describe looks for.
+func (e *apiEvents) nodeWarning(node, reason, text string) {
+	about := &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node, UID: types.UID(node)}
+	e.recorder.Eventf(about, nil, corev1.EventTypeWarning, reason, "Configure", "%s", text)
 }

@@ -63,6 +63,16 @@ func openKernel(cfg Config) (k controller.Kernel, closeAll func(), err error) {
 	return controller.Kernel{IPVS: servers, Dummyif: device, Masq: rules, Flows: flows}, closeOpened, nil
 }
 
+// probeScheduler asks the kernel for a scheduler, loading its module if need be.
+func probeScheduler(name string) error {
+	kernel, err := ipvs.Open()
+	if err != nil {
+		return err
+	}
+	defer kernel.Close()
+	return kernel.ProbeScheduler(name)
+}
+
 // privileged returns an error unless this process may administer the network.
 func privileged() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}

@@ -16,6 +16,8 @@ func openKernel(Config) (controller.Kernel, func(), error) {
 	return controller.Kernel{}, nil, errLinuxOnly
 }
 
+func probeScheduler(string) error { return errLinuxOnly }
+
 func prepareHost(Config, *slog.Logger) error { return errLinuxOnly }
 
 func cleanup(Config, io.Writer) error { return errLinuxOnly }
