@@ -21,7 +21,8 @@ type daemon struct {
 	controller   *controller.Controller
 	newHealth    chan Config
 	newMetrics   chan Config
-	nodeWarnings func(reason, text string) // nil: there is no API server
+	probe        func(scheduler string) error // asks the kernel
+	nodeWarnings func(reason, text string)    // nil: there is no API server
 }
 
 // serve runs everything until ctx ends, or one part fails.
@@ -76,7 +77,7 @@ func (d *daemon) possible(current, next Config) error {
 	if next.IPVS.Scheduler == current.IPVS.Scheduler {
 		return nil
 	}
-	if err := probeScheduler(next.IPVS.Scheduler); err != nil {
+	if err := d.probe(next.IPVS.Scheduler); err != nil {
 		return problem(d.from.path, "ipvs.scheduler", "%v", err)
 	}
 	return nil

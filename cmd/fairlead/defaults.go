@@ -23,7 +23,8 @@ func defaultsYAML() string {
 # FAIRLEAD_IPVS_EXCLUDECIDRS=10.1.0.0/16,10.2.0.0/16. Flags win over both.
 #
 # Durations have a unit: 500ms, 30s, 15m, 1h30m. Check a file with
-# 'fairlead config validate FILE'.
+# 'fairlead config validate FILE'. The daemon follows changes of its file, most
+# of them without a restart: see docs/configuration.md.
 `)
 	writeKeys(&b, keys(), func(k key) string { return k.yaml(k.def) })
 	return b.String()

@@ -42,7 +42,7 @@ const pageKubeProxy = `## kube-proxy's own file
 kubeproxy.config.k8s.io/v1alpha1, of Kubernetes 1.37) as it is, such as kubeadm's
 ` + "`/var/lib/kube-proxy/config.conf`" + `, together with ` + "`--hostname-override`" + `. ` + "`fairlead config convert FILE`" + ` prints
 what it means as a file of Fairlead's, and what was dropped and why. One line in the log lists what was dropped
-at each start. Fields that kube-proxy 1.37 does not know are errors.
+at each start. Fields that kube-proxy does not know are errors, but for those that earlier versions had.
 
 Fields that are empty, null or 0 have kube-proxy's default. Mostly that is Fairlead's, too. Where it is not:
 

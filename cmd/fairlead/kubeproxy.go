@@ -46,8 +46,7 @@ func parseKubeProxy(name string, root *yaml.Node) (layer, []dropped, error) {
 	if len(r.errs) > 0 {
 		return layer{}, nil, errors.Join(r.errs...)
 	}
-	l := layer{}
-	var drops []dropped
+	l, drops := layer{}, r.drops
 	fields := kubeProxyFields(&r.config)
 	slices.SortStableFunc(fields, func(a, b kubeProxyField) int { return r.lines[a.path] - r.lines[b.path] })
 	for _, f := range fields {
@@ -90,6 +89,7 @@ type kubeProxyReader struct {
 	name   string
 	config v1alpha1.KubeProxyConfiguration
 	lines  map[string]int // of fields, by path
+	drops  []dropped      // that kube-proxy itself no longer has
 	errs   []error
 }
 
@@ -123,7 +123,7 @@ func (r *kubeProxyReader) section(section []string, n *yaml.Node) {
 		case path == "apiVersion" || path == "kind":
 		case again:
 			r.errs = append(r.errs, problem(r.origin(path), path, "given twice, first on line %d", line))
-		case len(value.Content) > 0 && value.Kind == yaml.MappingNode && len(steps) < 8: // the end of an alias to itself
+		case value.Kind == yaml.MappingNode && isSection(path): // and no other, or aliases would make the walk endless
 			r.section(steps, value)
 		default:
 			r.field(steps, path, value)
@@ -147,11 +147,21 @@ func (r *kubeProxyReader) field(steps []string, path string, n *yaml.Node) {
 		strict, err = kjson.UnmarshalStrict(data, &r.config)
 	}
 	switch {
+	case len(strict) > 0 && bygone(path):
+		if !slices.Contains([]string{"", "0", "0s", "null"}, n.Value) {
+			r.drops = append(r.drops, dropped{path, n.Value, "kube-proxy itself has it no longer."})
+		}
 	case len(strict) > 0:
 		r.errs = append(r.errs, problem(r.origin(path), path, "unknown key%s", suggestKubeProxy(path)))
 	case err != nil:
 		r.errs = append(r.errs, problem(r.origin(path), path, "%s is not %s", describe(n), wanted(path)))
 	}
+}
+
+// bygone tells whether earlier versions of kube-proxy had a field. kubeadm keeps its ConfigMap over
+// upgrades, and kube-proxy still takes it.
+func bygone(path string) bool {
+	return slices.Contains([]string{"udpIdleTimeout", "resourceContainer", "conntrack.max"}, path)
 }
 
 // plain returns a value as JSON has it. kube-proxy reads YAML 1.1, where a bare yes is true.
@@ -168,6 +178,13 @@ func plain(n *yaml.Node) (value any, err error) {
 	return value, err
 }
 
+// isSection tells whether there are fields of kube-proxy below a path.
+func isSection(path string) bool {
+	return slices.ContainsFunc(kubeProxyFields(&v1alpha1.KubeProxyConfiguration{}), func(f kubeProxyField) bool {
+		return strings.HasPrefix(f.path, path+".")
+	})
+}
+
 // suggestKubeProxy is the tail of a message about a field that kube-proxy does not have.
 func suggestKubeProxy(path string) string {
 	var paths []string
@@ -182,10 +199,10 @@ func suggestKubeProxy(path string) string {
 
 // wanted says what a field of kube-proxy takes.
 func wanted(path string) string {
+	if isSection(path) {
+		return "a section (lines of KEY: VALUE, indented below)"
+	}
 	for _, f := range kubeProxyFields(&v1alpha1.KubeProxyConfiguration{}) {
-		if strings.HasPrefix(f.path, path+".") {
-			return "a section (lines of KEY: VALUE, indented below)"
-		}
 		if f.path != path {
 			continue
 		}

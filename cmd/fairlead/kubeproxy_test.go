@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -187,6 +188,36 @@ func TestWhatIsDroppedIsOneWarning(t *testing.T) {
 	}
 }
 
+// TestFieldsOfEarlierVersions takes what kubeadm has kept in its ConfigMap since.
+func TestFieldsOfEarlierVersions(t *testing.T) {
+	for text, want := range map[string][]string{
+		"udpIdleTimeout: 0s\nresourceContainer: ''\nconntrack: {max: null}\n": nil,
+		"udpIdleTimeout: 250ms\nresourceContainer: /kube-proxy\n": {
+			"config.yaml: fields of kube-proxy without a meaning here: udpIdleTimeout, resourceContainer ('fairlead config convert' says why)",
+		},
+	} {
+		cfg, warnings := load(t, header+"mode: ipvs\n"+text, nil)
+		if diff := cmp.Diff(want, warnings); diff != "" || !cmp.Equal(defaults(t), cfg, netipValues()) {
+			t.Errorf("%s: %+v (-want +warnings):\n%s", text, cfg, diff)
+		}
+	}
+}
+
+// TestAliasesOfAliasesAreNotFollowed: ten each, ten deep, would be ten thousand million fields.
+func TestAliasesOfAliasesAreNotFollowed(t *testing.T) {
+	text := header + "featureGates: &a0 {x: true}\n"
+	for i := range 10 {
+		text += fmt.Sprintf("z%d: &a%d {", i, i+1)
+		for j := range 10 {
+			text += fmt.Sprintf("k%d: *a%d, ", j, i)
+		}
+		text += "}\n"
+	}
+	if _, _, err := mergeConfig("c.yaml", []byte(text), nil, nil); err == nil || len(problemsIn(err)) != 10 {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestKubeProxyErrors(t *testing.T) {
 	runErrorCases(t, []errorCase{
 		{name: "all at once", file: header + `ipvs:
@@ -207,7 +238,7 @@ c.yaml:7: oomScoreAdj: "none" is not a number of kube-proxy's size (int32)
 c.yaml:8: conntrack: 5 is not a section (lines of KEY: VALUE, indented below)
 c.yaml:9: nodePortAddresses: "all" is not a list
 c.yaml:10: hostnameOverride: 5 is not a text; put it in quotes
-c.yaml:11: bogus.x: unknown key (kube-proxy 1.37 has no such field)
+c.yaml:11: bogus: unknown key (kube-proxy 1.37 has no such field)
 c.yaml:12: ipvs: given twice, first on line 3`},
 		{name: "wrong case, as kube-proxy", file: header + "clusterCidr: 10.0.0.0/8\nfoo: {}\n", want: `
 c.yaml:3: clusterCidr: unknown key (did you mean clusterCIDR?)
@@ -221,6 +252,8 @@ c.yaml:1: apiVersion: "kubeproxy.config.k8s.io/v1" is not kubeproxy.config.k8s.i
 		{name: "no kind", file: "apiVersion: kubeproxy.config.k8s.io/v1alpha1\n", want: `
 c.yaml:1: kind: nothing is not KubeProxyConfiguration`},
 		{name: "an alias to itself", file: header + "ipvs: &a {ipvs: *a}\n", want: `
-c.yaml:3: ipvs.ipvs.ipvs.ipvs.ipvs.ipvs.ipvs.ipvs: yaml: anchor 'a' value contains itself`},
+c.yaml:3: ipvs.ipvs: yaml: anchor 'a' value contains itself`},
+		{name: "a gate that is neither on nor off", file: header + "featureGates: {A: 5}\n", want: `
+c.yaml:3: featureGates: a section is not what kube-proxy takes there`},
 	})
 }

@@ -199,6 +199,24 @@ func TestEveryKeyReachesAPart(t *testing.T) {
 	}
 }
 
+// TestASchedulerThatTheKernelLacksIsAMistakeOfTheFile asks the kernel only about another one.
+func TestASchedulerThatTheKernelLacksIsAMistakeOfTheFile(t *testing.T) {
+	var asked []string
+	d := &daemon{from: configOrigin{path: "c.yaml"}, name: "node-1", probe: func(scheduler string) error {
+		asked = append(asked, scheduler)
+		return errors.New("not in this kernel")
+	}}
+	current := defaults(t)
+	if err := d.possible(current, current); err != nil || asked != nil {
+		t.Errorf("nothing changed: %v, asked for %q", err, asked)
+	}
+	next := current
+	next.IPVS.Scheduler = "lc"
+	if err := d.possible(current, next); keyOf(err) != "ipvs.scheduler" || !slices.Equal(asked, []string{"lc"}) {
+		t.Errorf("%v, asked for %q", err, asked)
+	}
+}
+
 func TestTheTextOfAnEventHasRoom(t *testing.T) {
 	var text string
 	tellEvent(func(_, s string) { text = s })([]error{errors.New(strings.Repeat("ä", 5000))})

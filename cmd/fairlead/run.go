@@ -49,7 +49,9 @@ takes over what it finds. To remove everything, use 'fairlead cleanup'.`,
 			for _, warning := range warnings {
 				log.Warn(warning)
 			}
-			return runDaemon(cmd.Context(), cfg, &daemon{from: from, file: file, log: log, setLogging: setLogging})
+			return runDaemon(cmd.Context(), cfg, &daemon{
+				from: from, file: file, log: log, setLogging: setLogging, probe: probeScheduler,
+			})
 		},
 	}
 	addConfigFlags(cmd.Flags())
