@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/fairlead-lb/fairlead/controller/source"
 	"github.com/fairlead-lb/fairlead/dummyif"
 	"github.com/fairlead-lb/fairlead/ipvs"
@@ -133,6 +135,21 @@ func TestPodCIDRsThatAreNotKnownYetLeaveTheRulesAlone(t *testing.T) {
 	}
 }
 
+func TestOtherAllowedExternalIPs(t *testing.T) {
+	r := newRig(t)
+	r.set(service("web", "10.96.0.1", func(svc *corev1.Service) { svc.Spec.ExternalIPs = []string{"203.0.113.7"} }), endpoints("10.244.1.5"))
+	r.round()
+	has := func() bool { return strings.Contains(r.ipvs.Dump(), "203.0.113.7:80") }
+	if !has() {
+		t.Fatalf("the table is\n%s", r.ipvs.Dump())
+	}
+	r.reconfigure(func(o *Options) { o.AllowedExternalIPs = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")} })
+	r.drained()
+	if has() {
+		t.Errorf("not allowed any more, but the table is\n%s", r.ipvs.Dump())
+	}
+}
+
 func TestAnotherDrainTimeoutHoldsForDrainsThatBegin(t *testing.T) {
 	r := newRig(t)
 	r.set(service("web", "10.96.0.1"), endpoints("10.244.1.5", "10.244.1.6"))
@@ -154,7 +171,10 @@ func TestAnotherDrainTimeoutHoldsForDrainsThatBegin(t *testing.T) {
 
 func TestAShorterSyncPeriodBringsTheAuditForward(t *testing.T) {
 	r := newRig(t)
-	r.reconfigure(func(o *Options) { o.SyncPeriod = time.Second })
+	r.reconfigure(func(o *Options) { o.SyncPeriod, o.MinSyncPeriod = time.Second, time.Millisecond })
+	if r.c.options.MinSyncPeriod != time.Millisecond {
+		t.Errorf("the least time between rounds is %s", r.c.options.MinSyncPeriod)
+	}
 	if wait := r.c.trigger.wait(r.now, time.Time{}, false); wait > time.Second {
 		t.Errorf("the audit is due in %s", wait)
 	}

@@ -43,6 +43,7 @@ func parseKubeProxy(name string, root *yaml.Node) (layer, []dropped, error) {
 	r := kubeProxyReader{name: name, lines: map[string]int{}}
 	r.header(root)
 	r.section(nil, root)
+	r.mode()
 	if len(r.errs) > 0 {
 		return layer{}, nil, errors.Join(r.errs...)
 	}
@@ -109,6 +110,14 @@ func (r *kubeProxyReader) header(root *yaml.Node) {
 			r.lines[path] = at.Line
 			r.errs = append(r.errs, problem(r.origin(path), path, "%s is not %s", describe(at), want))
 		}
+	}
+}
+
+// mode wants a mode that kube-proxy has: of a misspelled one nobody knows which defaults were meant.
+func (r *kubeProxyReader) mode() {
+	modes := []string{modeIPTables, modeIPVS, modeNFTables, modeKernelspace}
+	if mode := string(r.config.Mode); mode != "" && !slices.Contains(modes, mode) {
+		r.errs = append(r.errs, problem(r.origin("mode"), "mode", "%s is not %s, or empty", show(mode), strings.Join(modes, ", ")))
 	}
 }
 

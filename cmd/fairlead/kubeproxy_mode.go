@@ -9,11 +9,12 @@ import (
 	"k8s.io/kube-proxy/config/v1alpha1"
 )
 
-// The modes of kube-proxy on Linux.
+// The modes of kube-proxy.
 const (
-	modeIPTables = "iptables"
-	modeIPVS     = "ipvs"
-	modeNFTables = "nftables"
+	modeIPTables    = "iptables"
+	modeIPVS        = "ipvs"
+	modeNFTables    = "nftables"
+	modeKernelspace = "kernelspace" // on Windows
 )
 
 // modeOf returns the mode that kube-proxy would run in.

@@ -247,6 +247,8 @@ c.yaml:4: foo: unknown key (kube-proxy 1.37 has no such field)`},
 c.yaml:4: ipvs.scheduler: "best" is not a kernel scheduler (rr wrr lc wlc lblc lblcr dh sh mh sed nq fo ovf twos)
 c.yaml:5: healthzBindAddress: "localhost:1" is not IP:PORT (such as 127.0.0.1:10249 or "[::]:10249"; empty disables it)
 c.yaml:4: ipvs.minSyncPeriod: 1m0s is longer than ipvs.syncPeriod (30s)`},
+		{name: "no such mode", file: header + "mode: ipsv\n", want: `
+c.yaml:3: mode: "ipsv" is not iptables, ipvs, nftables, kernelspace, or empty`},
 		{name: "another version", file: "apiVersion: kubeproxy.config.k8s.io/v1\nkind: KubeProxyConfiguration\n", want: `
 c.yaml:1: apiVersion: "kubeproxy.config.k8s.io/v1" is not kubeproxy.config.k8s.io/v1alpha1`},
 		{name: "no kind", file: "apiVersion: kubeproxy.config.k8s.io/v1alpha1\n", want: `
