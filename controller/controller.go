@@ -61,6 +61,7 @@ type Controller struct {
 	objects objects
 	dirty   *dirty
 	node    node
+	next    atomic.Pointer[Options] // see Reconfigure; nil: go on with these
 
 	factsStale   atomic.Bool // node, host addresses or owners are to be looked at again
 	owners       map[netip.Addr]owner
@@ -99,7 +100,7 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 		problems: newProblems(),
 		settings: make(map[types.NamespacedName]render.Settings),
 		relays:   make(map[types.NamespacedName][]netip.AddrPort),
-		Health:   newHealth(2*o.SyncPeriod, k.Masq.Families()),
+		Health:   newHealth(healthLimit(o.SyncPeriod), k.Masq.Families()),
 		Metrics:  newMetrics(),
 	}
 	c.schedulers = map[string]error{o.Scheduler: nil}
@@ -242,6 +243,7 @@ func (c *Controller) gather(ctx context.Context, ended time.Time) {
 func (c *Controller) loop(ctx context.Context) {
 	for {
 		started := time.Now()
+		c.followOptions(started)
 		c.round(ctx, started)
 		ended := time.Now()
 		drain, draining := c.ipvs.NextDrain()

@@ -79,6 +79,7 @@ func (c *Controller) followFacts() error {
 	c.followOwners(host, now)
 	ports := c.options.NodePorts.choose(host, now)
 	ips := slices.Concat(now.ips, host)
+	c.listenForHealthChecks(ports)
 	if c.node.equal(now) && slices.Equal(ports, c.render.NodePortAddrs) && slices.Equal(ips, c.render.NodeIPs) {
 		return nil
 	}
@@ -90,7 +91,6 @@ func (c *Controller) followFacts() error {
 	c.node = now
 	c.render.Zone, c.render.NodeIPs, c.render.NodePortAddrs = now.zone, ips, ports
 	c.Health.SetNodeEligible(now.eligible)
-	c.listenForHealthChecks(ports)
 	c.claims.rebind()
 	for _, name := range c.objects.names() {
 		c.dirty.add(name)

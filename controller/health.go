@@ -14,11 +14,11 @@ import (
 // metrics but no reason to take the whole node out of service. Whether the node is eligible for
 // traffic of load balancers is another question, which only Healthz asks, too.
 type Health struct {
-	limit    time.Duration
 	families []masq.Family
 	since    func() (time.Time, bool) // when the oldest waiting change came in
 
 	mu      sync.Mutex
+	limit   time.Duration
 	leaving bool      // the node is about to go
 	working time.Time // when the oldest change that a round has taken came in; zero: none
 	updated time.Time // when the last round ended
@@ -27,6 +27,13 @@ type Health struct {
 
 func newHealth(limit time.Duration, families []masq.Family) *Health {
 	return &Health{limit: limit, families: families}
+}
+
+// setLimit changes how long a change may wait.
+func (h *Health) setLimit(limit time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.limit = limit
 }
 
 // SetNodeEligible says whether load balancers should send traffic to this node. Until it is called,

@@ -52,6 +52,15 @@ func (t *trigger) step(now time.Time, period time.Duration, more bool) {
 	}
 }
 
+// hasten brings the audit forward to no later than the given time.
+func (t *trigger) hasten(latest time.Time) {
+	for _, due := range []*time.Time{&t.audit, &t.next} {
+		if latest.Before(*due) {
+			*due = latest
+		}
+	}
+}
+
 // wait returns how long nothing needs to happen unless an event comes.
 func (t *trigger) wait(now, drain time.Time, draining bool) time.Duration {
 	next := t.audit

@@ -121,6 +121,9 @@ func (t *Table) newDrain(k Key, now time.Time) drain {
 	return d
 }
 
+// SetDefaultDrainTimeout changes how long the drains that begin from now on last at most.
+func (t *Table) SetDefaultDrainTimeout(timeout time.Duration) { t.drainTimeout = timeout }
+
 // SetDrainTimeout makes the drains of this virtual server that begin from now on last at most as
 // long, 0 meaning until their connections end, and nil as long as those of every other. It holds as
 // long as the virtual server is desired or there.

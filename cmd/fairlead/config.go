@@ -67,6 +67,8 @@ type IPVSConfig struct {
 	UDPTimeout     time.Duration // 0: leave the kernel's
 	DrainTimeout   time.Duration // 0: no limit
 	Estimation     string        // estimationOn, estimationOff or estimationAuto
+	EstimationCPUs string        // as in est_cpulist; "": the kernel's
+	EstimationNice int           // -20 to 19
 	FWMarkBase     uint32        // no bit in common with FWMarkMask
 	FWMarkMask     uint32
 }

@@ -11,15 +11,16 @@ import (
 func newConfigCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Show the default configuration, or check one",
-		Long: `Show the default configuration, or check a configuration file before a node
-depends on it.`,
+		Short: "Show the default configuration, check one, or convert kube-proxy's",
+		Long: `Show the default configuration, check a configuration file before a node depends
+on it, or make one of kube-proxy's.`,
 		Example: `  fairlead config defaults > config.yaml
-  fairlead config validate config.yaml`,
+  fairlead config validate config.yaml
+  fairlead config convert /var/lib/kube-proxy/config.conf > config.yaml`,
 		Args: noSuchCommand,
 		RunE: showHelp,
 	}
-	cmd.AddCommand(newConfigDefaultsCommand(), newConfigValidateCommand())
+	cmd.AddCommand(newConfigDefaultsCommand(), newConfigValidateCommand(), newConfigConvertCommand(), newConfigDocsCommand())
 	return cmd
 }
 
@@ -39,11 +40,38 @@ own: keys that you do not care about may be left out.`,
 	}
 }
 
+func newConfigConvertCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "convert FILE",
+		Short: "Print the configuration that equals a file of kube-proxy's",
+		Long: `Print the configuration file of Fairlead that means the same as a configuration
+file of kube-proxy's (kind KubeProxyConfiguration): only what differs from the
+defaults, and as comments what was dropped and why. 'fairlead run --config' takes
+kube-proxy's file as it is, too, and then does the same.`,
+		Example: `  fairlead config convert /var/lib/kube-proxy/config.conf > config.yaml`,
+		Args:    wantArgs("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "" {
+				return usageError(cmd, `FILE is ""`)
+			}
+			data, err := readConfigFile(args[0])
+			if err != nil {
+				return err
+			}
+			text, err := convertKubeProxy(args[0], data)
+			if err == nil {
+				_, err = fmt.Fprint(cmd.OutOrStdout(), text)
+			}
+			return err
+		},
+	}
+}
+
 func newConfigValidateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate FILE",
 		Short: "Check a configuration file",
-		Long: `Check a configuration file as 'fairlead run --config FILE' would at start, and
+		Long: `Check a configuration file, ours or kube-proxy's, as 'fairlead run --config FILE' would at start, and
 report everything that is wrong with it at once. FAIRLEAD_ variables in the
 environment take part, as they do at start. The exit status is 1 if anything
 is wrong; warnings do not count.`,

@@ -2,7 +2,11 @@ package main
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // defaultsYAML returns the text of /config.yaml: every key with its default
@@ -19,27 +23,31 @@ func defaultsYAML() string {
 # FAIRLEAD_IPVS_EXCLUDECIDRS=10.1.0.0/16,10.2.0.0/16. Flags win over both.
 #
 # Durations have a unit: 500ms, 30s, 15m, 1h30m. Check a file with
-# 'fairlead config validate FILE'.
+# 'fairlead config validate FILE'. The daemon follows changes of its file, most
+# of them without a restart: see docs/configuration.md.
 `)
+	writeKeys(&b, keys(), func(k key) string { return k.yaml(k.def) })
+	return b.String()
+}
+
+// writeKeys writes keys with their comments and values, under their sections.
+func writeKeys(b *strings.Builder, list []key, value func(key) string) {
 	comments, last := sectionComments(), ""
-	for _, k := range keys() {
+	for _, k := range list {
 		section, name := splitPath(k.path)
-		if section != last && section != "" {
-			b.WriteByte('\n')
-			writeComment(&b, "", comments[section])
-			b.WriteString(section + ":\n")
-		} else {
-			b.WriteByte('\n')
-		}
-		last = section
+		b.WriteByte('\n')
 		indent := ""
 		if section != "" {
 			indent = "  "
 		}
-		writeComment(&b, indent, k.comment)
-		fmt.Fprintf(&b, "%s%s: %s\n", indent, name, k.defaultYAML())
+		if section != last && section != "" {
+			writeComment(b, "", comments[section])
+			b.WriteString(section + ":\n")
+		}
+		last = section
+		writeComment(b, indent, k.comment)
+		fmt.Fprintf(b, "%s%s: %s\n", indent, name, value(k))
 	}
-	return b.String()
 }
 
 func writeComment(b *strings.Builder, indent, comment string) {
@@ -48,14 +56,27 @@ func writeComment(b *strings.Builder, indent, comment string) {
 	}
 }
 
-// defaultYAML returns the default in YAML. Defaults are plain words that need
-// no quotes, or nothing; the test that reads the text back would tell.
-func (k key) defaultYAML() string {
+// yaml returns a value in YAML that is given as one would write it in the environment.
+func (k key) yaml(text string) string {
 	switch {
 	case k.kind.list:
-		return "[" + strings.Join(splitList(k.def), ", ") + "]"
-	case k.def == "":
-		return `""`
+		var items []string
+		for _, item := range splitList(text) {
+			items = append(items, quoted(item))
+		}
+		return "[" + strings.Join(items, ", ") + "]"
+	case k.kind.tags == tagString:
+		return quoted(text)
 	}
-	return k.def
+	return text
+}
+
+// quoted puts text into quotes unless it is plainly a string without them.
+func quoted(text string) string {
+	bare := regexp.MustCompile(`^[A-Za-z0-9/]([-A-Za-z0-9_./:]*[-A-Za-z0-9_./])?$`)
+	var value any
+	if err := yaml.Unmarshal([]byte(text), &value); err == nil && value == text && bare.MatchString(text) {
+		return text
+	}
+	return strconv.Quote(text)
 }

@@ -212,6 +212,7 @@ func TestNearest(t *testing.T) {
 func FuzzLoad(f *testing.F) {
 	f.Add(defaultsYAML(), "rr")
 	f.Add("ipvs: &a [*a]\n", "\x00")
+	f.Add(header+"ipvs: {scheduler: rr, excludeCIDRs: [a], syncPeriod: 1s}\nlogging: {verbosity: 5}\n", "rr")
 	f.Add("{ipvs: {scheduler: !!binary aGk=, syncPeriod: !!float 1}}", "1,2,,3")
 	f.Add("a: &a [x, x]\nb: &b [*a, *a]\n<<: *b\n", " ")
 	f.Add("ipvs:\n\t- x\n--- %YAML 1.1\n", "")

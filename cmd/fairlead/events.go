@@ -16,18 +16,18 @@ import (
 // cannot be written is lost: the log has it all the same.
 type apiEvents struct{ recorder record.EventRecorder }
 
-var _ controller.Events = apiEvents{}
+var _ controller.Events = &apiEvents{}
 
 // newEvents returns a recorder that works until ctx ends.
-func newEvents(ctx context.Context, client source.Client, nodeName string) apiEvents {
+func newEvents(ctx context.Context, client source.Client, nodeName string) *apiEvents {
 	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
 	broadcaster.StartRecordingToSink(eventSink{ctx, client.Core})
 	context.AfterFunc(ctx, broadcaster.Shutdown)
-	return apiEvents{broadcaster.NewRecorder(source.Scheme(), corev1.EventSource{Component: "fairlead", Host: nodeName})}
+	return &apiEvents{broadcaster.NewRecorder(source.Scheme(), corev1.EventSource{Component: "fairlead", Host: nodeName})}
 }
 
 // Warning implements controller.Events.
-func (e apiEvents) Warning(svc *corev1.Service, reason, text string) {
+func (e *apiEvents) Warning(svc *corev1.Service, reason, text string) {
 	e.recorder.Event(svc, corev1.EventTypeWarning, reason, text)
 }
 
@@ -58,4 +58,11 @@ func (s eventSink) write(request *rest.Request, event *corev1.Event, body any) (
 	written := new(corev1.Event)
 	err := request.Namespace(event.Namespace).Resource("events").Body(body).Do(s.ctx).Into(written)
 	return written, err
+}
+
+// nodeWarning puts an Event on a Node. Its UID there is its name, as in those of the kubelet and of
+// kube-proxy: that is what kubectl describe looks for.
+func (e *apiEvents) nodeWarning(node, reason, text string) {
+	about := &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node, UID: types.UID(node)}
+	e.recorder.Event(about, corev1.EventTypeWarning, reason, text)
 }

@@ -36,14 +36,24 @@ func readConfigFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// parseFile returns the layer of a configuration file. The YAML is read as a
-// tree and not decoded into a struct, because only the tree still has what
-// good messages need: true spelling, line numbers and duplicates.
-func parseFile(name string, data []byte) (layer, error) {
+// parseFile returns the layer of a configuration file, ours or kube-proxy's, and which fields of
+// kube-proxy's file have no meaning here.
+func parseFile(name string, data []byte) (layer, []dropped, error) {
 	root, err := parseYAML(name, data)
 	if root == nil || err != nil {
-		return layer{}, err
+		return layer{}, nil, err
 	}
+	if isKubeProxy(root) {
+		return parseKubeProxy(name, root)
+	}
+	l, err := parseFairlead(name, root)
+	return l, nil, err
+}
+
+// parseFairlead returns the layer of a file of our own. The YAML is read as a
+// tree and not decoded into a struct, because only the tree still has what
+// good messages need: true spelling, line numbers and duplicates.
+func parseFairlead(name string, root *yaml.Node) (layer, error) {
 	r := fileReader{name: name, keys: map[string]key{}, found: layer{}}
 	for _, k := range keys() {
 		r.keys[k.path] = k

@@ -63,6 +63,16 @@ func openKernel(cfg Config) (k controller.Kernel, closeAll func(), err error) {
 	return controller.Kernel{IPVS: servers, Dummyif: device, Masq: rules, Flows: flows}, closeOpened, nil
 }
 
+// probeScheduler asks the kernel for a scheduler, loading its module if need be.
+func probeScheduler(name string) error {
+	kernel, err := ipvs.Open()
+	if err != nil {
+		return err
+	}
+	defer kernel.Close()
+	return kernel.ProbeScheduler(name)
+}
+
 // privileged returns an error unless this process may administer the network.
 func privileged() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -103,6 +113,12 @@ func settings(cfg Config) []kernelSetting {
 		list = append(list, kernelSetting{"net/ipv4/vs/run_estimation", "1", "ipvs.estimation"})
 	case estimationOff:
 		list = append(list, kernelSetting{"net/ipv4/vs/run_estimation", "0", "ipvs.estimation"})
+	}
+	if cfg.IPVS.EstimationCPUs != "" {
+		list = append(list, kernelSetting{"net/ipv4/vs/est_cpulist", cfg.IPVS.EstimationCPUs, "ipvs.estimationCPUs, since Linux 6.2"})
+	}
+	if cfg.IPVS.EstimationNice != 0 {
+		list = append(list, kernelSetting{"net/ipv4/vs/est_nice", strconv.Itoa(cfg.IPVS.EstimationNice), "ipvs.estimationNice, since Linux 6.2"})
 	}
 	return list
 }

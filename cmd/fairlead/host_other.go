@@ -17,8 +17,10 @@ func openKernel(Config) (controller.Kernel, func(), error) {
 	return controller.Kernel{}, nil, errLinuxOnly
 }
 
+func probeScheduler(string) error { return errLinuxOnly }
+
 func prepareHost(Config, *slog.Logger) error { return errLinuxOnly }
 
 func cleanup(Config, io.Writer) error { return errLinuxOnly }
 
-func watchSizes(Config, *slog.Logger) func(ipvs.Size) { return nil }
+func watchSizes(func() bool, *slog.Logger) func(ipvs.Size) { return nil }

@@ -14,6 +14,8 @@ type key struct {
 	kind     kind   // what values it takes
 	def      string // default, as one would write it in the environment
 	comment  string // for config.yaml: meaning, unit, what is allowed
+	unit     string // of a number
+	restart  bool   // a change in the file waits for a restart
 	flag     string // flag of `fairlead run` that sets it, if there is one
 	flagHelp string
 }
@@ -50,24 +52,24 @@ func sectionComments() map[string]string {
 // nodeKeys are the keys about this node and where it learns of Services.
 func nodeKeys() []key {
 	return []key{
-		{path: "hostnameOverride", kind: nodeName(), flag: "hostname-override", flagHelp: "name of this node (default: the host name)",
+		{path: "hostnameOverride", restart: true, kind: nodeName(), flag: "hostname-override", flagHelp: "name of this node (default: the host name)",
 			comment: "Name of this node as the cluster knows it.\nEmpty: the host name in lower case."},
-		{path: "source.kind", kind: oneOf(sourceKubernetes, sourceDirectory), def: sourceKubernetes,
+		{path: "source.kind", restart: true, kind: oneOf(sourceKubernetes, sourceDirectory), def: sourceKubernetes,
 			comment: "kubernetes: an API server.\ndirectory:  a directory of manifests, watched for changes."},
-		{path: "source.directory", kind: filePath(), flag: "source-directory",
+		{path: "source.directory", restart: true, kind: filePath(), flag: "source-directory",
 			flagHelp: "read manifests from this directory, not from an API server",
 			comment: "The directory of YAML or JSON manifests; needed by kind directory.\n" +
 				"Write each file under a name that begins with a dot, and then rename it."},
-		{path: "clientConnection.kubeconfig", kind: filePath(), flag: "kubeconfig",
+		{path: "clientConnection.kubeconfig", restart: true, kind: filePath(), flag: "kubeconfig",
 			flagHelp: "kubeconfig file (default: in-cluster)",
 			comment:  "Path of a kubeconfig file. Empty: the in-cluster service account."},
-		{path: "clientConnection.qps", kind: number(0, 1e6), def: "5",
+		{path: "clientConnection.qps", restart: true, unit: "requests per second", kind: number(0, 1e6), def: "5",
 			comment: "Requests per second to the API server, in the long run.\n0: the client library's default."},
-		{path: "clientConnection.burst", kind: integer(0, 1e6), def: "10",
+		{path: "clientConnection.burst", restart: true, unit: "requests", kind: integer(0, 1e6), def: "10",
 			comment: "Requests that may go out at once above qps.\n0: the client library's default."},
-		{path: "dummyInterface.name", kind: interfaceName(), def: "kube-ipvs0",
+		{path: "dummyInterface.name", restart: true, kind: interfaceName(), def: "kube-ipvs0",
 			comment: "Name of the device, at most 15 characters. CNIs and node agents already know\nto skip kube-ipvs0."},
-		{path: "dummyInterface.bind", kind: oneOf(bindAddress, bindRoute), def: bindAddress,
+		{path: "dummyInterface.bind", restart: true, kind: oneOf(bindAddress, bindRoute), def: bindAddress,
 			comment: "address: one /32 or /128 address per VIP on the device.\n" +
 				"route:   one local route per VIP on the device; its cost stays linear with\n" +
 				"         many VIPs, and the node connects from its own IP."},
@@ -99,10 +101,14 @@ func ipvsKeys() []key {
 		{path: "ipvs.drainTimeout", kind: duration(0), def: "15m",
 			comment: "Longest that a removed real server lingers at weight 0 for its connections.\n0s: until they end, however long that takes."},
 		{path: "ipvs.estimation", kind: oneOf(estimationOn, estimationOff, estimationAuto), def: estimationAuto,
-			comment: "The kernel's rate estimators, which cost time with many servers on Linux\nbefore 6.2: on, off, or auto, which for now leaves the kernel's setting.\nCounters count in any case."},
-		{path: "ipvs.fwmarkBase", kind: mark(), def: "0x50000000",
+			comment: "The kernel's rate estimators: on, off, or auto, which stops them on Linux\nbefore 6.2 while there are more than 10,000 virtual and real servers: there\nthey hold up one CPU every two seconds. Counters count in any case."},
+		{path: "ipvs.estimationCPUs", kind: optional(cpuList()),
+			comment: "The CPUs on which the estimators of Linux 6.2 and later run, such as 0-3,8.\nEmpty: the kernel's choice."},
+		{path: "ipvs.estimationNice", unit: "niceness", kind: integer(-20, 19), def: "0",
+			comment: "How the estimators of Linux 6.2 and later give way to others: -20 to 19."},
+		{path: "ipvs.fwmarkBase", restart: true, unit: "bits of the packet mark", kind: mark(), def: "0x50000000",
 			comment: "Firewall marks lead clients from outside to local endpoints, for Services\nwith externalTrafficPolicy Local. All have the bits of fwmarkBase, and are\nnumbered in those of fwmarkMask. This range belongs to Fairlead alone."},
-		{path: "ipvs.fwmarkMask", kind: mark(), def: "0x0ff0307f",
+		{path: "ipvs.fwmarkMask", restart: true, unit: "bits of the packet mark", kind: mark(), def: "0x0ff0307f",
 			comment: "The bits in which marks are numbered; the masquerade bit is left out.\nThe default avoids bits that the kubelet, Cilium and Calico's policies use,\nand has room for 65,535 Service ports."},
 	}
 }
@@ -112,7 +118,7 @@ func trafficKeys() []key {
 	return []key{
 		{path: "iptables.masqueradeAll", kind: boolean(), def: "false",
 			comment: "true: masquerade all traffic to ClusterIPs, not only that from outside."},
-		{path: "iptables.masqueradeBit", kind: integer(0, 31), def: "14",
+		{path: "iptables.masqueradeBit", restart: true, unit: "number of a bit", kind: integer(0, 31), def: "14",
 			comment: "The bit of the packet mark that asks for masquerading: 0 to 31."},
 		{path: "clusterCIDR", kind: clusterCIDR(),
 			comment: "The pods' CIDR; for dual stack one per family, separated by a comma.\nEmpty: unknown."},
@@ -131,7 +137,7 @@ func trafficKeys() []key {
 			comment: "Node addresses that serve node ports: CIDRs and the keywords primary (the\nNode's own IPs), localhost and all. Empty: all.\nlocalhost is a relay for TCP: the kernel does not balance the loopback."},
 		{path: "externalIPs.allowedCIDRs", kind: listOf(wantCIDR, parseCIDR),
 			comment: "The only addresses that spec.externalIPs may name. Empty: all but those of\nnodes and of the API server."},
-		{path: "externalIPs.checkNodes", kind: boolean(), def: "true",
+		{path: "externalIPs.checkNodes", restart: true, kind: boolean(), def: "true",
 			comment: "true: watch all Nodes, so that no Service takes the address of one of them.\nfalse: watch this Node only. Its addresses and the API server's are safe."},
 	}
 }
@@ -144,9 +150,9 @@ func daemonKeys() []key {
 			comment: "IP:PORT of /healthz and /livez, IPv6 as \"[::]:10256\". Empty: off."},
 		{path: "metricsBindAddress", kind: bindAddrPort(), def: "127.0.0.1:10249",
 			comment: "IP:PORT of /metrics and /proxyMode, IPv6 as \"[::1]:10249\". Empty: off."},
-		{path: "conntrack.maxPerCore", kind: count, def: "32768",
+		{path: "conntrack.maxPerCore", unit: "connections per core", kind: count, def: "32768",
 			comment: "Tracked connections per CPU core: nf_conntrack_max is raised to this, never\nlowered. 0: left alone, whatever min says."},
-		{path: "conntrack.min", kind: count, def: "131072",
+		{path: "conntrack.min", unit: "connections", kind: count, def: "131072",
 			comment: "Tracked connections, at least."},
 		{path: "conntrack.tcpEstablishedTimeout", kind: timeout, def: "24h0m0s",
 			comment: "How long an idle TCP connection is kept. Whole seconds."},
@@ -158,7 +164,7 @@ func daemonKeys() []key {
 			comment: "How long an unanswered UDP flow is kept. Whole seconds."},
 		{path: "conntrack.udpStreamTimeout", kind: timeout, def: "0s",
 			comment: "How long an answered UDP flow is kept. Whole seconds."},
-		{path: "oomScoreAdj", kind: integer(-1000, 1000), def: "-999",
+		{path: "oomScoreAdj", unit: "the kernel's score", kind: integer(-1000, 1000), def: "-999",
 			comment: "oom_score_adj of this process: -1000 (never killed) to 1000."},
 		{path: "enableProfiling", kind: boolean(), def: "false",
 			comment: "true: serve /debug/pprof on metricsBindAddress."},

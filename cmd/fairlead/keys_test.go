@@ -65,6 +65,8 @@ func samples() map[string][2]string {
 		"ipvs.udpTimeout":                 {"5m"},
 		"ipvs.drainTimeout":               {"0s"},
 		"ipvs.estimation":                 {"off"},
+		"ipvs.estimationCPUs":             {"0-3,8"},
+		"ipvs.estimationNice":             {"10"},
 		"ipvs.fwmarkBase":                 {"0x10000000"},
 		"ipvs.fwmarkMask":                 {"0xfff"},
 		"externalIPs.allowedCIDRs":        {"192.0.2.0/24"},

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -190,3 +191,10 @@ func logLevel() kind {
 		return level, ok
 	})
 }
+
+// cpuList is a list of CPUs as the kernel reads it.
+func cpuList() kind {
+	return scalar("a list of CPUs such as 0-3,8", "!!str !!int", func(s string) (string, bool) { return s, validCPUs.MatchString(s) })
+}
+
+var validCPUs = regexp.MustCompile(`^\d+(-\d+)?(,\d+(-\d+)?)*$`)

@@ -15,6 +15,7 @@ type layer map[string]setting
 // setting is one value in a layer.
 type setting struct {
 	value  any    // of the type of its field in Config
+	text   string // as in the environment; of kube-proxy's files, variables and flags
 	origin string // "config.yaml:3", "FAIRLEAD_IPVS_SCHEDULER", "--log-level"
 	bad    bool   // no valid value: reported already, and never merged
 }
@@ -42,7 +43,7 @@ func (l layer) nested() map[string]any {
 // put parses text given at origin for key k into l.
 func (l layer) put(k key, origin, text string) error {
 	value, bad := k.parseText(text)
-	l[k.path] = setting{value: value, origin: origin, bad: bad >= 0}
+	l[k.path] = setting{value: value, text: text, origin: origin, bad: bad >= 0}
 	switch {
 	case bad < 0:
 		return nil

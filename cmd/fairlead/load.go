@@ -28,7 +28,7 @@ func loadConfig(path string, flags *pflag.FlagSet, environ []string) (Config, []
 // mergeConfig is loadConfig with the file already read; name is what errors
 // call it.
 func mergeConfig(name string, data []byte, flags *pflag.FlagSet, environ []string) (Config, []string, error) {
-	file, fileErr := parseFile(name, data)
+	file, drops, fileErr := parseFile(name, data)
 	env, warnings, envErr := parseEnviron(environ)
 	flag, flagErr := parseFlags(flags)
 	layers := []layer{file, env, flag}
@@ -43,6 +43,9 @@ func mergeConfig(name string, data []byte, flags *pflag.FlagSet, environ []strin
 	}
 	if err := errors.Join(fileErr, envErr, flagErr, checkRules(config, layers)); err != nil {
 		return Config{}, warnings, err
+	}
+	if warning := dropWarning(name, drops); warning != "" {
+		warnings = append(warnings, warning)
 	}
 	return config, append(warnings, advice(config)...), nil
 }
@@ -94,12 +97,18 @@ func checkRules(config Config, layers []layer) error {
 	return errors.Join(errs...)
 }
 
-// problem is an error of one key: "config.yaml:3: ipvs.scheduler: ...". origin
-// is the place of the value, empty for a default.
-func problem(origin, path, format string, args ...any) error {
-	message := path + ": " + fmt.Sprintf(format, args...)
-	if origin != "" {
-		message = origin + ": " + message
+// keyError is an error of one key: "config.yaml:3: ipvs.scheduler: ...".
+type keyError struct{ origin, path, message string }
+
+func (e *keyError) Error() string {
+	message := e.path + ": " + e.message
+	if e.origin != "" {
+		message = e.origin + ": " + message
 	}
-	return errors.New(message)
+	return message
+}
+
+// problem is an error of one key. origin is the place of the value, empty for a default.
+func problem(origin, path, format string, args ...any) error {
+	return &keyError{origin, path, fmt.Sprintf(format, args...)}
 }

@@ -3,15 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
-	"k8s.io/klog/v2"
 
 	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/controller/source"
@@ -35,45 +32,36 @@ takes over what it finds. To remove everything, use 'fairlead cleanup'.`,
   FAIRLEAD_IPVS_SCHEDULER=wrr fairlead run`,
 		Args: wantArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := configOf(cmd)
+			from, err := originOfConfig(cmd)
 			if err != nil {
 				return err
 			}
-			return runDaemon(cmd.Context(), cfg, newLogger(cfg.Logging, cmd.ErrOrStderr()))
+			file, err := readConfigFile(from.path)
+			if err != nil {
+				return err
+			}
+			cfg, warnings, err := from.parse(file)
+			if err != nil {
+				printWarnings(cmd, warnings)
+				return err
+			}
+			log, setLogging := newLogger(cfg.Logging, cmd.ErrOrStderr())
+			for _, warning := range warnings {
+				log.Warn(warning)
+			}
+			return runDaemon(cmd.Context(), cfg, &daemon{
+				from: from, file: file, log: log, setLogging: setLogging, probe: probeScheduler,
+			})
 		},
 	}
 	addConfigFlags(cmd.Flags())
 	return cmd
 }
 
-// configOf loads the configuration that the command line names, and prints its warnings.
-func configOf(cmd *cobra.Command) (Config, error) {
-	path, err := cmd.Flags().GetString("config")
-	if err != nil {
-		return Config{}, err
-	}
-	cfg, warnings, err := loadConfig(path, cmd.Flags(), os.Environ())
-	printWarnings(cmd, warnings)
-	return cfg, err
-}
-
-// newLogger returns the daemon's logger, and makes client-go's log through it.
-func newLogger(cfg LoggingConfig, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.Level}
-	var handler slog.Handler = slog.NewTextHandler(w, options)
-	if cfg.Format == logJSON {
-		handler = slog.NewJSONHandler(w, options)
-	}
-	log := slog.New(handler)
-	klog.SetSlogLogger(log.With("from", "client-go"))
-	return log
-}
-
 // runDaemon does the work of `fairlead run`: it makes sure that the node can do what is asked,
 // before it touches anything, and then serves until ctx ends.
-func runDaemon(ctx context.Context, cfg Config, log *slog.Logger) error {
-	name, err := ownName(cfg.HostnameOverride)
-	if err != nil {
+func runDaemon(ctx context.Context, cfg Config, d *daemon) (err error) {
+	if d.name, err = ownName(cfg.HostnameOverride); err != nil {
 		return err
 	}
 	kernel, closeKernel, err := openKernel(cfg)
@@ -81,28 +69,28 @@ func runDaemon(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return err
 	}
 	defer closeKernel()
-	src, events, err := openSource(ctx, cfg, name, log)
+	src, events, err := openSource(ctx, cfg, d.name, d.log)
 	if err != nil {
 		return err
 	}
-	if err := prepareHost(cfg, log); err != nil {
+	if err := prepareHost(cfg, d.log); err != nil {
 		return err
 	}
-	options, err := controllerOptions(cfg, name)
+	options, err := controllerOptions(cfg, d.name)
 	if err != nil {
 		return err
 	}
-	options.Events = events
-	options.Settled, options.Sized = tuneMemory(), watchSizes(cfg, log)
-	c := controller.New(src, kernel, options, log)
-	log.Info("Fairlead starts", "version", readBuild().Version, "node", name, "source", cfg.Source.Kind,
+	if events != nil {
+		options.Events = events
+		d.nodeWarnings = func(reason, text string) { events.nodeWarning(d.name, reason, text) }
+	}
+	d.estimation.Store(cfg.IPVS.Estimation)
+	options.Settled, options.Sized = tuneMemory(), watchSizes(func() bool { return d.estimation.Load() == estimationAuto }, d.log)
+	d.controller = controller.New(src, kernel, options, d.log)
+	d.log.Info("Fairlead starts", "version", readBuild().Version, "node", d.name, "source", cfg.Source.Kind,
 		"scheduler", cfg.IPVS.Scheduler, "bind", cfg.DummyInterface.Bind)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return serveHealth(ctx, cfg.HealthzBindAddress, c.Health, log) })
-	group.Go(func() error { return serveMetrics(ctx, cfg, c.Metrics.Registry, log) })
-	group.Go(func() error { return c.Run(ctx) })
-	err = group.Wait()
-	log.Info("Fairlead stops; the kernel keeps what it has")
+	err = d.serve(ctx, cfg)
+	d.log.Info("Fairlead stops; the kernel keeps what it has")
 	return err
 }
 
@@ -119,7 +107,7 @@ func ownName(override string) (string, error) {
 
 // openSource opens the source of objects, and where Events about them go: nowhere, where there is no
 // API server.
-func openSource(ctx context.Context, cfg Config, nodeName string, log *slog.Logger) (source.Source, controller.Events, error) {
+func openSource(ctx context.Context, cfg Config, nodeName string, log *slog.Logger) (source.Source, *apiEvents, error) {
 	if cfg.Source.Kind == sourceDirectory {
 		src, err := source.Directory(cfg.Source.Directory, log)
 		return src, nil, err

@@ -48,9 +48,30 @@ func serveMetrics(ctx context.Context, cfg Config, registry *prometheus.Registry
 	return serve(ctx, "metricsBindAddress", cfg.MetricsBindAddress, mux, log)
 }
 
+// serveEach serves with cfg, and with each configuration that comes in its stead, until ctx ends. One
+// server has ended when the next begins: they may want the same port.
+func serveEach(ctx context.Context, cfg Config, configs <-chan Config, serve func(context.Context, Config) error) error {
+	for {
+		serving, stop := context.WithCancel(ctx)
+		ended := make(chan error, 1)
+		go func() { ended <- serve(serving, cfg) }()
+		select {
+		case err := <-ended:
+			stop()
+			return err
+		case cfg = <-configs:
+			stop()
+			if err := <-ended; err != nil {
+				return err
+			}
+		}
+	}
+}
+
 // serve serves on addr until ctx ends. An invalid address means: not at all.
 func serve(ctx context.Context, key string, addr netip.AddrPort, handler http.Handler, log *slog.Logger) error {
 	if !addr.IsValid() {
+		<-ctx.Done()
 		return nil
 	}
 	listener := listen.Backoff{First: firstRetry, Last: lastRetry}.Listen(ctx, listen.TCP, "tcp", addr.String(), func(err error) {

@@ -33,7 +33,7 @@ const (
 // sizes watches how much the kernel holds. It belongs to the controller's goroutine.
 type sizes struct {
 	log      *slog.Logger
-	auto     bool // whether the rate estimators are ours to switch
+	auto     func() bool // whether the rate estimators are ours to switch
 	sysctl   func(name, value string) (before string, changed bool, err error)
 	number   func(path string) int64
 	old      bool // Linux before 6.2
@@ -42,9 +42,9 @@ type sizes struct {
 }
 
 // watchSizes returns what is to be called with how much there is: what ipvs.estimation auto means, and warnings.
-func watchSizes(cfg Config, log *slog.Logger) func(ipvs.Size) {
+func watchSizes(auto func() bool, log *slog.Logger) func(ipvs.Size) {
 	s := &sizes{
-		log: log, auto: cfg.IPVS.Estimation == estimationAuto, old: !kernelAtLeast(6, 2), estimate: true,
+		log: log, auto: auto, old: !kernelAtLeast(6, 2), estimate: true,
 		sysctl: sysctl.Ensure, number: readNumber, warned: make(map[string]bool),
 	}
 	return s.look
@@ -52,7 +52,7 @@ func watchSizes(cfg Config, log *slog.Logger) func(ipvs.Size) {
 
 // look is called with how much there is.
 func (s *sizes) look(size ipvs.Size) {
-	if s.auto && s.old {
+	if s.old && s.auto() {
 		s.switchEstimation(size.VirtualServers + size.RealServers)
 	}
 	s.warn("connection table", s.connTable(size.Connections))

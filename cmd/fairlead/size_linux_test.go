@@ -14,7 +14,7 @@ import (
 func sizesOf(numbers map[string]int64) (s *sizes, log *bytes.Buffer, sysctls map[string]string) {
 	log, sysctls = new(bytes.Buffer), map[string]string{sysctlEstimation: "1"}
 	return &sizes{
-		log: slog.New(slog.NewTextHandler(log, nil)), auto: true, old: true, estimate: true,
+		log: slog.New(slog.NewTextHandler(log, nil)), auto: func() bool { return true }, old: true, estimate: true,
 		sysctl: func(name, value string) (string, bool, error) {
 			before, there := sysctls[name]
 			if !there {
@@ -42,7 +42,7 @@ func TestEstimatorsStopWhereThereAreMany(t *testing.T) {
 	if got := strings.Count(log.String(), "ipvs.estimation auto"); got != 2 {
 		t.Errorf("told %d times:\n%s", got, log)
 	}
-	for name, edit := range map[string]func(){"newer": func() { s.old = false }, "not auto": func() { s.old, s.auto = true, false }} {
+	for name, edit := range map[string]func(){"newer": func() { s.old = false }, "not auto": func() { s.old, s.auto = true, func() bool { return false } }} {
 		edit()
 		s.look(ipvs.Size{RealServers: 50_000})
 		if sysctls[sysctlEstimation] != "1" {

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fairlead-lb/fairlead/controller"
+)
+
+// daemon is one run of the proxy, and the parts of it that a changed configuration reaches.
+type daemon struct {
+	from         configOrigin
+	file         []byte // as read at the start
+	name         string // of the node
+	log          *slog.Logger
+	setLogging   func(LoggingConfig)
+	controller   *controller.Controller
+	newHealth    chan Config
+	newMetrics   chan Config
+	probe        func(scheduler string) error // asks the kernel
+	estimation   atomic.Value                 // ipvs.estimation
+	nodeWarnings func(reason, text string)    // nil: there is no API server
+}
+
+// serve runs everything until ctx ends, or one part fails.
+func (d *daemon) serve(ctx context.Context, cfg Config) error {
+	d.newHealth, d.newMetrics = make(chan Config), make(chan Config)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return serveEach(ctx, cfg, d.newHealth, func(ctx context.Context, cfg Config) error {
+			return serveHealth(ctx, cfg.HealthzBindAddress, d.controller.Health, d.log)
+		})
+	})
+	group.Go(func() error {
+		return serveEach(ctx, cfg, d.newMetrics, func(ctx context.Context, cfg Config) error {
+			return serveMetrics(ctx, cfg, d.controller.Metrics.Registry, d.log)
+		})
+	})
+	group.Go(func() error { return d.controller.Run(ctx) })
+	if d.from.path != "" {
+		group.Go(func() error {
+			defaultWatch().run(ctx, d.from.path, d.reloader(ctx, cfg).look, d.log)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// reloader returns what reads the file again.
+func (d *daemon) reloader(ctx context.Context, cfg Config) *reloader {
+	r := &reloader{from: d.from, seen: string(d.file), current: cfg, log: d.log}
+	r.told = append(r.told, tellMetrics(d.controller.Metrics.Registry))
+	if d.nodeWarnings != nil {
+		r.told = append(r.told, tellEvent(d.nodeWarnings))
+	}
+	r.check = d.possible
+	r.apply = func(next Config, changed []string) {
+		for _, p := range d.parts() {
+			if p.concerned(changed) {
+				if err := p.take(ctx, next); err != nil {
+					d.log.Error("a part of the new configuration does not take effect", "keys", strings.Join(p.keys, " "), "err", err)
+				}
+			}
+		}
+	}
+	return r
+}
+
+// possible returns an error unless this node can do what the next configuration asks for.
+func (d *daemon) possible(current, next Config) error {
+	if _, err := controllerOptions(next, d.name); err != nil {
+		return err
+	}
+	if next.IPVS.Scheduler == current.IPVS.Scheduler {
+		return nil
+	}
+	if err := d.probe(next.IPVS.Scheduler); err != nil {
+		return problem(d.from.path, "ipvs.scheduler", "%v", err)
+	}
+	return nil
+}
+
+// part is a part of the daemon that takes changes of some keys over.
+type part struct {
+	keys []string // or the beginnings of keys
+	take func(context.Context, Config) error
+}
+
+func (p part) concerned(changed []string) bool {
+	return slices.ContainsFunc(changed, func(path string) bool {
+		return slices.ContainsFunc(p.keys, func(key string) bool { return strings.HasPrefix(path, key) })
+	})
+}
+
+// parts lists them in the order in which they take changes over.
+func (d *daemon) parts() []part {
+	return []part{
+		{[]string{"logging."}, func(_ context.Context, cfg Config) error {
+			d.setLogging(cfg.Logging)
+			return nil
+		}},
+		{[]string{"ipvs.tcp", "ipvs.udp", "ipvs.strictARP", "ipvs.estimation", "conntrack.", "oomScoreAdj"},
+			func(_ context.Context, cfg Config) error {
+				d.estimation.Store(cfg.IPVS.Estimation)
+				return prepareHost(cfg, d.log)
+			}},
+		{[]string{"healthzBindAddress"}, func(ctx context.Context, cfg Config) error { return send(ctx, d.newHealth, cfg) }},
+		{[]string{"metricsBindAddress", "enableProfiling"}, func(ctx context.Context, cfg Config) error { return send(ctx, d.newMetrics, cfg) }},
+		{[]string{
+			"ipvs.scheduler", "ipvs.syncPeriod", "ipvs.minSyncPeriod", "ipvs.excludeCIDRs", "ipvs.drainTimeout",
+			"iptables.masqueradeAll", "clusterCIDR", "detectLocal", "nodePortAddresses", "externalIPs.",
+		}, func(_ context.Context, cfg Config) error {
+			options, err := controllerOptions(cfg, d.name)
+			if err == nil {
+				d.controller.Reconfigure(options)
+			}
+			return err
+		}},
+	}
+}
+
+// send hands on a configuration unless ctx ends first.
+func send(ctx context.Context, to chan<- Config, cfg Config) error {
+	select {
+	case to <- cfg:
+	case <-ctx.Done():
+	}
+	return nil
+}
