@@ -23,6 +23,7 @@ import (
 
 // newRunCommand returns `fairlead run`.
 func newRunCommand() *cobra.Command {
+	var onlyInit bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the proxy on this node",
@@ -39,10 +40,15 @@ takes over what it finds. To remove everything, use 'fairlead cleanup'.`,
 			if err != nil {
 				return err
 			}
-			return runDaemon(cmd.Context(), cfg, newLogger(cfg.Logging, cmd.ErrOrStderr()))
+			log := newLogger(cfg.Logging, cmd.ErrOrStderr())
+			if onlyInit {
+				return initOnly(cfg, log)
+			}
+			return runDaemon(cmd.Context(), cfg, log)
 		},
 	}
 	addConfigFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&onlyInit, "init-only", false, "load kernel modules, set timeouts and sysctls, and exit: what takes more than CAP_NET_ADMIN and CAP_NET_RAW")
 	return cmd
 }
 
