@@ -51,7 +51,7 @@ func list(o object, name string) []any {
 // in another order, and the configuration is written in other words.
 func plain(t *testing.T, text string) map[string]object {
 	t.Helper()
-	all := objects(t, regexp.MustCompile(`\bfairlead-[0-9a-z]{10}\b`).ReplaceAllString(text, "fairlead"))
+	all := objects(t, regexp.MustCompile(`(name: fairlead)-[0-9a-z]{10}\b`).ReplaceAllString(text, "$1"))
 	for _, o := range all {
 		for _, labels := range []object{at(o, "metadata", "labels"), at(o, "spec", "template", "metadata", "labels")} {
 			for _, helms := range []string{"helm.sh/chart", "app.kubernetes.io/managed-by", "app.kubernetes.io/version"} {
