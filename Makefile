@@ -18,7 +18,10 @@ export FAIRLEAD_CACHE := $(CACHE)
 PROXIES := fairlead kube-proxy-iptables kube-proxy-nftables kube-proxy-ipvs
 ROWS    := ^TestConformance
 
-.PHONY: help build demo test lint unit kernel conformance bench bench-docs tools binaries clean
+# The name of the image that `make image` builds.
+IMAGE := ghcr.io/fairlead-lb/fairlead:$(VERSION)
+
+.PHONY: help build demo test lint unit kernel conformance bench bench-docs image tools binaries render clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -39,19 +42,21 @@ test: ## run everything that CI runs
 lint: $(LINT) ## check formatting, vet, and the rules of .golangci.yml
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./...
+	cd test/tools/render && go vet ./...
 	GOOS=darwin go vet ./...
 	$(LINT) run --allow-parallel-runners ./...
 
 unit: tools ## run the tests that need no kernel
 	go test -race ./...
+	cd test/tools/render && go test ./...
 
-kernel: tools binaries ## run the kernel, packet and end-to-end tests in one VM
+kernel: tools binaries render ## run the kernel, packet and end-to-end tests in one VM
 	@for p in $(KERNEL_PACKAGES); do \
 		echo "building the tests of $$p"; \
 		CGO_ENABLED=0 go test -c -o $(CACHE)/test/$${p#./}.test $$p; \
 	done
 	$(GO_STATIC) -o $(BIN)/fairlead-demo ./test/demo
-	FAIRLEAD_TEST_BIN=$(BIN)/fairlead $(BIN)/cluster -- $(BIN)/vm -- bash test/kernel.sh $(KERNEL_PACKAGES)
+	FAIRLEAD_TEST_BIN=$(BIN)/fairlead FAIRLEAD_TEST_RENDER=$(BIN)/render $(BIN)/cluster -- $(BIN)/vm -- bash test/kernel.sh $(KERNEL_PACKAGES)
 
 conformance: tools binaries ## measure Fairlead and kube-proxy's modes, and write docs/conformance.md
 	CGO_ENABLED=0 go test -c -o $(CACHE)/test/e2e.test ./test/e2e
@@ -68,6 +73,10 @@ bench-docs: ## write docs/benchmarks.md out of the latest result in docs/results
 	cd test/tools/plot && CGO_ENABLED=0 go build -trimpath -o $(BIN)/plot .
 	go run ./test/bench docs -plot $(BIN)/plot
 
+image: ## build the container image IMAGE with docker, offline but for the base images
+	docker build -f deploy/image/Dockerfile --build-context modules=$$(go env GOMODCACHE)/cache/download \
+		--build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
 tools: ## install the Debian packages that are missing
 	@test/install.sh
 
@@ -75,6 +84,9 @@ binaries:
 	@$(GO_STATIC) -o $(BIN)/fairlead ./cmd/fairlead
 	@$(GO_STATIC) -o $(BIN)/vm ./test/vm
 	@$(GO_STATIC) -o $(BIN)/cluster ./test/cluster
+
+render:
+	@cd test/tools/render && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(BIN)/render .
 
 $(LINT):
 	@echo "building golangci-lint (a minute or two, once)"

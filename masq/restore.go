@@ -30,7 +30,11 @@ func ensureInput(chains []Chain, now listing) (input string, written int) {
 		if exists && slices.EqualFunc(old, c.Rules, func(o found, r Rule) bool { return o.comment == r.Comment }) {
 			continue
 		}
-		if !exists && !c.BuiltIn {
+		switch {
+		case exists:
+		case c.BuiltIn:
+			tables.touch(c.Table) // the table is not there yet: to write it, be it nothing, loads or makes it
+		default:
 			tables.create(c)
 		}
 		tables.deleteRules(c, old) // first: of two that are alike the upper one would go

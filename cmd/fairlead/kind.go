@@ -194,7 +194,7 @@ func logLevel() kind {
 
 // cpuList is a list of CPUs as the kernel reads it.
 func cpuList() kind {
-	return scalar("a list of CPUs such as 0-3,8", "!!str !!int", func(s string) (string, bool) { return s, validCPUs.MatchString(s) })
+	return scalar("a list of CPUs in quotes, such as \"0-3,8\"", tagString, func(s string) (string, bool) { return s, validCPUs.MatchString(s) })
 }
 
 var validCPUs = regexp.MustCompile(`^\d+(-\d+)?(,\d+(-\d+)?)*$`)

@@ -20,6 +20,7 @@ import (
 
 // newRunCommand returns `fairlead run`.
 func newRunCommand() *cobra.Command {
+	var onlyInit bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the proxy on this node",
@@ -49,12 +50,16 @@ takes over what it finds. To remove everything, use 'fairlead cleanup'.`,
 			for _, warning := range warnings {
 				log.Warn(warning)
 			}
+			if onlyInit {
+				return initOnly(cfg, log)
+			}
 			return runDaemon(cmd.Context(), cfg, &daemon{
 				from: from, file: file, log: log, setLogging: setLogging, probe: probeScheduler,
 			})
 		},
 	}
 	addConfigFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&onlyInit, "init-only", false, "load kernel modules, set timeouts and sysctls, and exit: what takes more than CAP_NET_ADMIN and CAP_NET_RAW")
 	return cmd
 }
 

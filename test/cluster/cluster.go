@@ -68,8 +68,8 @@ func (c *cluster) start(ctx context.Context) error {
 
 // apiserverArgs are the API server's arguments. It advertises the address that guests of test/vm
 // reach it at, so that the Service "kubernetes" works there. Without the ServiceAccount plugin pods
-// can be made although no controller makes service accounts. Priority and fairness would
-// throttle tests that write thousands of objects.
+// can be made although no controller makes service accounts. Privileged containers are allowed, as
+// kubeadm has it. Priority and fairness would throttle tests that write thousands of objects.
 func (c *cluster) apiserverArgs(etcdURL string, port int) []string {
 	return []string{
 		"--etcd-servers=" + etcdURL,
@@ -85,6 +85,7 @@ func (c *cluster) apiserverArgs(etcdURL string, port int) []string {
 		"--service-account-signing-key-file=" + c.path("accounts.key"),
 		"--service-cluster-ip-range=172.30.0.0/16,fd00:172:30::/108",
 		"--disable-admission-plugins=ServiceAccount",
+		"--allow-privileged=true",
 		"--enable-priority-and-fairness=false",
 		"--profiling=false",
 	}

@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/fairlead-lb/fairlead/test/lab"
@@ -27,6 +28,7 @@ type api struct {
 	t          testing.TB
 	ctx        context.Context
 	client     kubernetes.Interface
+	config     *rest.Config // the administrator's
 	kubeconfig string
 	port       string
 	host       string // the API server's host as seen from here: under test/vm not the loopback
@@ -45,6 +47,7 @@ func newAPI(t testing.TB) *api {
 	a.port = server.Port()
 	config.Host = "https://" + a.host + ":" + a.port
 	config.QPS, config.Burst = 1000, 1000
+	a.config = config
 	a.client, err = kubernetes.NewForConfig(config)
 	must(t, err)
 	_, err = a.client.CoreV1().Namespaces().Create(a.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})

@@ -67,8 +67,13 @@ func start(t testing.TB, node *lab.Node, config string, flags ...string) *daemon
 // launch runs a service proxy, ours or another, and waits until it is healthy.
 func launch(t testing.TB, node *lab.Node, program string, args ...string) *daemon {
 	t.Helper()
-	d := &daemon{t: t, node: node, log: new(buffer), done: make(chan error, 1)}
-	d.cmd = node.Command(context.Background(), program, args...)
+	return begin(t, node, node.Command(context.Background(), program, args...))
+}
+
+// begin is launch of a command that is made already.
+func begin(t testing.TB, node *lab.Node, cmd *lab.Cmd) *daemon {
+	t.Helper()
+	d := &daemon{t: t, node: node, cmd: cmd, log: new(buffer), done: make(chan error, 1)}
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	must(t, d.cmd.Start())
 	go func() {

@@ -13,9 +13,9 @@ import (
 	"github.com/fairlead-lb/fairlead/test/lab"
 )
 
-// kubeadmConfig is what kubeadm 1.37 writes into the ConfigMap kube-proxy, in kube-proxy's default mode,
+// kubeadmProxyConfig is what kubeadm 1.37 writes into the ConfigMap kube-proxy, in kube-proxy's default mode,
 // which is iptables.
-const kubeadmConfig = "../../cmd/fairlead/testdata/kube-proxy/kubeadm-iptables.conf"
+const kubeadmProxyConfig = "../../cmd/fairlead/testdata/kube-proxy/kubeadm-iptables.conf"
 
 // TestKubeadmCommandLine runs the daemon with the arguments of kubeadm's DaemonSet and its configuration.
 // What works with kube-proxy in that mode works here: node ports on the loopback, too.
@@ -26,7 +26,7 @@ func TestKubeadmCommandLine(t *testing.T) {
 		svc.Spec.Ports[0].NodePort = 30080
 	})
 	s.api.endpoints("golang-ex", s.a, s.b, s.c)
-	text, err := os.ReadFile(kubeadmConfig)
+	text, err := os.ReadFile(kubeadmProxyConfig)
 	must(t, err)
 	edited := strings.NewReplacer(
 		"/var/lib/kube-proxy/kubeconfig.conf", s.api.kubeconfig,
