@@ -26,7 +26,7 @@ type recorder struct {
 	ca     []byte
 
 	mu      sync.Mutex
-	asked   map[string]bool // "list services", "create events.events.k8s.io"
+	asked   map[string]bool // "list services", "create events"
 	refused []string
 }
 
