@@ -82,6 +82,8 @@ type Controller struct {
 	auditStep  int  // virtual servers whose real servers one step of the audit reads
 	incomplete bool // the source does not know all objects, which has been told
 	settled    bool // everything listed at the start has been written once: now Prune may delete
+	inForce    chan struct{}
+	reread     atomic.Bool // see Reread
 
 	Health  *Health
 	Metrics *Metrics
@@ -93,7 +95,7 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 	c := &Controller{
 		options: o, log: log, source: src,
 		dirty: newDirty(),
-		stale: true, flows: k.Flows,
+		stale: true, flows: k.Flows, inForce: make(chan struct{}),
 		problems: newProblems(),
 		settings: make(map[types.NamespacedName]render.Settings),
 		relays:   make(map[types.NamespacedName][]netip.AddrPort),

@@ -27,6 +27,7 @@ const shownErrors = 10
 func (c *Controller) round(ctx context.Context, now time.Time) {
 	started := time.Now()
 	c.tellComplete()
+	c.stale = c.reread.Swap(false) || c.stale
 	errs := []error{c.followFacts(), c.resync(now)}
 	before := c.writes()
 	services := 0
@@ -49,6 +50,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	err := errors.Join(errs...)
 	took := time.Since(started)
 	c.finish(now.Add(took), err)
+	c.tellInForce(err)
 	c.Metrics.synced(c, took, err)
 	if writes := c.writes() - before; writes > 0 {
 		c.log.Info("synced", "services", services, "writes", writes,

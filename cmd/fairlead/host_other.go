@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -17,5 +18,9 @@ func openKernel(Config) (controller.Kernel, func(), error) {
 }
 
 func prepareHost(Config, *slog.Logger) error { return errLinuxOnly }
+
+func takeOver(context.Context, Config, *controller.Controller, func(reason, text string), *slog.Logger) error {
+	return errLinuxOnly
+}
 
 func cleanup(Config, io.Writer) error { return errLinuxOnly }

@@ -100,6 +100,9 @@ func runDaemon(ctx context.Context, cfg Config, log *slog.Logger) error {
 	group.Go(func() error { return serveHealth(ctx, cfg.HealthzBindAddress, c.Health, log) })
 	group.Go(func() error { return serveMetrics(ctx, cfg, c.Metrics.Registry, log) })
 	group.Go(func() error { return c.Run(ctx) })
+	if cfg.Takeover.RemoveKubeProxy {
+		group.Go(func() error { return takeOver(ctx, cfg, c, nodeWarner(events, name), log) })
+	}
 	err = group.Wait()
 	log.Info("Fairlead stops; the kernel keeps what it has")
 	return err

@@ -1,0 +1,158 @@
+package takeover
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+
+	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/masq"
+)
+
+// Leftovers is what kube-proxy left on this node. It is not safe for concurrent use.
+type Leftovers struct{ kernel Kernel }
+
+// New returns the leftovers that a kernel has.
+func New(kernel Kernel) *Leftovers { return &Leftovers{kernel} }
+
+// Found is what there is of kube-proxy's.
+type Found struct {
+	inputs []input
+	nft    []masq.Family
+	sets   []string
+
+	Stay []string // chains that a rule of somebody else leads to, with that rule
+}
+
+type input struct {
+	table Table
+	text  string
+}
+
+// Any reports whether there is anything to remove.
+func (f Found) Any() bool { return len(f.inputs)+len(f.nft)+len(f.sets) > 0 }
+
+// Names lists what is to be removed: tables of rules, nftables tables, and the number of ipsets.
+func (f Found) Names() (names []string) {
+	for _, in := range f.inputs {
+		names = append(names, "iptables "+in.table.String())
+	}
+	for _, family := range f.nft {
+		names = append(names, fmt.Sprintf("nftables kube-proxy (%s)", family))
+	}
+	if len(f.sets) > 0 {
+		names = append(names, fmt.Sprintf("%d ipsets", len(f.sets)))
+	}
+	return names
+}
+
+// Find looks for what kube-proxy left. What cannot be read is left out, and an error.
+func (l *Leftovers) Find() (f Found, err error) {
+	var errs []error
+	tables, err := l.kernel.Tables()
+	errs = append(errs, err)
+	for _, t := range tables {
+		save, err := l.kernel.Save(t)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("list table %s: %w", t, err))
+			continue
+		}
+		text, stay := removal(t.Name, save)
+		f.Stay = append(f.Stay, stay...)
+		if text != "" {
+			f.inputs = append(f.inputs, input{t, text})
+		}
+	}
+	if f.nft, err = l.kernel.NFTables(); err != nil {
+		errs = append(errs, fmt.Errorf("look for the nftables table kube-proxy: %w", err))
+	}
+	for _, name := range allSets() {
+		switch _, err := l.kernel.Set(name); {
+		case err == nil:
+			f.sets = append(f.sets, name)
+		case !errors.Is(err, fs.ErrNotExist):
+			errs = append(errs, fmt.Errorf("look for ipset %s: %w", name, err))
+		}
+	}
+	return f, errors.Join(errs...)
+}
+
+// keys names each thing that was found.
+func (f Found) keys() (keys []string) {
+	for _, in := range f.inputs {
+		keys = append(keys, in.table.String())
+	}
+	for _, family := range f.nft {
+		keys = append(keys, family.String())
+	}
+	return append(keys, f.sets...)
+}
+
+// Remove removes what was found, each table at once or not at all, and returns what is gone. It goes on
+// after errors: whatever can go goes. The sets go last, for rules use them, and they tell which virtual
+// servers are kube-proxy's as long as something else has to be tried again.
+func (l *Leftovers) Remove(f Found) (gone Found, err error) {
+	var errs []error
+	for _, in := range f.inputs {
+		if err := l.kernel.Restore(in.table, in.text); err != nil {
+			errs = append(errs, fmt.Errorf("remove kube-proxy's rules from table %s: %w", in.table, err))
+			continue
+		}
+		gone.inputs = append(gone.inputs, in)
+	}
+	for _, family := range f.nft {
+		if err := l.kernel.DeleteNFTable(family); err != nil {
+			errs = append(errs, fmt.Errorf("delete the nftables table kube-proxy for %s: %w", family, err))
+			continue
+		}
+		gone.nft = append(gone.nft, family)
+	}
+	if len(errs) > 0 {
+		return gone, errors.Join(errs...)
+	}
+	for _, name := range f.sets {
+		if err := l.kernel.DestroySet(name); err != nil {
+			errs = append(errs, fmt.Errorf("destroy ipset %s: %w", name, err))
+			continue
+		}
+		gone.sets = append(gone.sets, name)
+	}
+	return gone, errors.Join(errs...)
+}
+
+// IPVS reads which virtual servers and addresses are kube-proxy's.
+func (l *Leftovers) IPVS() (IPVS, error) {
+	known := IPVS{make(map[ipvs.Key]struct{}), make(map[nodePort]struct{}), make(map[netip.Addr]struct{})}
+	var errs []error
+	read := func(short string, f masq.Family, visit func(Member)) {
+		members, err := l.kernel.Set(setName(short, f))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("read ipset %s: %w", setName(short, f), err))
+		}
+		for _, m := range members {
+			visit(m)
+		}
+	}
+	for _, f := range []masq.Family{masq.IPv4, masq.IPv6} {
+		for _, short := range frontendSets() {
+			read(short, f, func(m Member) {
+				known.frontends[ipvs.Key{Addr: netip.AddrPortFrom(m.Addr, m.Port), Protocol: ipvs.Protocol(m.Protocol)}] = struct{}{}
+			})
+		}
+		for short, protocol := range nodePortSets() {
+			read(short, f, func(m Member) { known.nodePorts[nodePort{protocol, m.Port}] = struct{}{} })
+		}
+		read("IPVS-IPS", f, func(m Member) { known.VIPs[m.Addr] = struct{}{} })
+	}
+	return known, errors.Join(errs...)
+}
+
+// Adoptable returns the entries by which Fairlead will know as its own what kube-proxy's mode ipvs left, out
+// of the virtual servers and the bound addresses that there are, on a host with these addresses of its own.
+// Those that a Service has are in the sets already. The others belong to Services that are gone: as
+// Fairlead's own they drain and go in the usual order. The sets must still be there.
+func (l *Leftovers) Adoptable(servers []ipvs.Key, bound, host []netip.Addr) ([]masq.Entry, error) {
+	known, err := l.IPVS()
+	return known.adoptable(servers, bound, host), err
+}
