@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
@@ -26,6 +27,7 @@ type Found struct {
 }
 
 type input struct {
+	step  int
 	table Table
 	text  string
 }
@@ -36,7 +38,9 @@ func (f Found) Any() bool { return len(f.inputs)+len(f.nft)+len(f.sets) > 0 }
 // Names lists what is to be removed: tables of rules, nftables tables, and the number of ipsets.
 func (f Found) Names() (names []string) {
 	for _, in := range f.inputs {
-		names = append(names, "iptables "+in.table.String())
+		if name := "iptables " + in.table.String(); !slices.Contains(names, name) {
+			names = append(names, name) // filter has two steps
+		}
 	}
 	for _, family := range f.nft {
 		names = append(names, fmt.Sprintf("nftables kube-proxy (%s)", family))
@@ -52,18 +56,14 @@ func (l *Leftovers) Find() (f Found, err error) {
 	var errs []error
 	tables, err := l.kernel.Tables()
 	errs = append(errs, err)
+	saves := make(map[Table]string)
 	for _, t := range tables {
-		save, err := l.kernel.Save(t)
-		if err != nil {
+		if saves[t], err = l.kernel.Save(t); err != nil {
+			delete(saves, t)
 			errs = append(errs, fmt.Errorf("list table %s: %w", t, err))
-			continue
-		}
-		text, stay := removal(t.Name, save)
-		f.Stay = append(f.Stay, stay...)
-		if text != "" {
-			f.inputs = append(f.inputs, input{t, text})
 		}
 	}
+	f.plan(tables, saves)
 	if f.nft, err = l.kernel.NFTables(); err != nil {
 		errs = append(errs, fmt.Errorf("look for the nftables table kube-proxy: %w", err))
 	}
@@ -78,10 +78,26 @@ func (l *Leftovers) Find() (f Found, err error) {
 	return f, errors.Join(errs...)
 }
 
+// plan finds what is to be written to the tables, in the order in which it must be.
+func (f *Found) plan(tables []Table, saves map[Table]string) {
+	for i, s := range steps() {
+		for _, t := range tables {
+			if t.Name != s.table {
+				continue
+			}
+			text, stay := removal(t.Name, saves[t], s.due)
+			f.Stay = append(f.Stay, stay...)
+			if text != "" {
+				f.inputs = append(f.inputs, input{i, t, text})
+			}
+		}
+	}
+}
+
 // keys names each thing that was found.
 func (f Found) keys() (keys []string) {
 	for _, in := range f.inputs {
-		keys = append(keys, in.table.String())
+		keys = append(keys, fmt.Sprintf("step %d, %s", in.step, in.table))
 	}
 	for _, family := range f.nft {
 		keys = append(keys, family.String())
@@ -89,13 +105,19 @@ func (f Found) keys() (keys []string) {
 	return append(keys, f.sets...)
 }
 
-// Remove removes what was found, each table at once or not at all, and returns what is gone. It goes on
-// after errors: whatever can go goes. The sets go last, for rules use them, and they tell which virtual
+// Remove removes what was found, each step at once or not at all, and returns what is gone. It goes on
+// after errors, with the other family and the other variant: whatever can go goes. The sets go last, for rules use them, and they tell which virtual
 // servers are kube-proxy's as long as something else has to be tried again.
 func (l *Leftovers) Remove(f Found) (gone Found, err error) {
 	var errs []error
+	failed := make(map[Table]bool) // by variant and family: the next step needs the one before
 	for _, in := range f.inputs {
+		these := Table{Variant: in.table.Variant, Family: in.table.Family}
+		if failed[these] {
+			continue
+		}
 		if err := l.kernel.Restore(in.table, in.text); err != nil {
+			failed[these] = true
 			errs = append(errs, fmt.Errorf("remove kube-proxy's rules from table %s: %w", in.table, err))
 			continue
 		}

@@ -31,18 +31,19 @@ func parse(save string) chains {
 	return c
 }
 
-// removal returns the input of `iptables-restore --noflush` that removes from one table what is
-// kube-proxy's. It is empty where nothing is. Chains of kube-proxy's that a rule of somebody else leads to
+// removal returns the input of `iptables-restore --noflush` that removes from one table those chains of
+// kube-proxy's that are due, and what leads to them. It is empty where nothing is. Chains of kube-proxy's that a rule of somebody else leads to
 // are emptied; they are returned, with that rule.
 //
 // Chains are emptied by name, and rules are deleted as they were listed: where somebody has changed them in
 // between nothing is written, and the next try lists them again.
-func removal(table, save string) (input string, stay []string) {
+func removal(table, save string, due func(chain string) bool) (input string, stay []string) {
 	all := parse(save)
 	var empty, deletions, gone []string
 	emptied := make(map[string]bool) // nothing is left in these
 	for _, name := range all.order {
 		switch {
+		case !due(name):
 		case chainOfTheirs(name):
 			empty, gone = append(empty, ":"+name+" - [0:0]"), append(gone, name)
 			emptied[name] = true
@@ -57,7 +58,7 @@ func removal(table, save string) (input string, stay []string) {
 			}
 		}
 	}
-	jumps, foreign := all.jumps(emptied)
+	jumps, foreign := all.jumps(emptied, due)
 	var dropped []string
 	for _, name := range gone {
 		if rule := foreign[name]; rule != "" {
@@ -92,7 +93,7 @@ func (c chains) theirRules(name string) func(yield func(string) bool) {
 // jumps returns the deletions of kube-proxy's jumps, and by chain a rule of somebody else that leads to an
 // emptied one. Rules in chains that are emptied do not count: they go. The jump to KUBE-POSTROUTING stays
 // as long as a rule of somebody else is in there, unless Fairlead's own leads there as well.
-func (c chains) jumps(emptied map[string]bool) (deletions []string, foreign map[string]string) {
+func (c chains) jumps(emptied map[string]bool, due func(chain string) bool) (deletions []string, foreign map[string]string) {
 	foreign = make(map[string]string)
 	for _, from := range c.order {
 		if emptied[from] {
@@ -101,7 +102,7 @@ func (c chains) jumps(emptied map[string]bool) (deletions []string, foreign map[
 		for _, rule := range c.rules[from] {
 			to := target(rule)
 			switch {
-			case !chainOfTheirs(to) && !shared(to):
+			case !due(to) || !chainOfTheirs(to) && !shared(to):
 			case !ours(rule) && theirComment(rule) && (emptied[to] || !shared(to) || c.oursLeadsTo(to)):
 				deletions = append(deletions, "-D "+from+" "+rule)
 			case emptied[to]:

@@ -6,8 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairlead-lb/fairlead/masq"
 )
 
 func read(t *testing.T, name string) string {
@@ -30,10 +33,12 @@ func without(text string, words ...string) string {
 	return strings.Join(kept, "")
 }
 
+func everything(string) bool { return true }
+
 // removed carries the removal out on a text.
 func removed(t *testing.T, table, text string) (after string, stay []string) {
 	t.Helper()
-	input, stay := removal(table, text)
+	input, stay := removal(table, text, everything)
 	after, err := restore(text, input)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, input)
@@ -63,7 +68,7 @@ func TestOtherPeoplesRulesStayByteForByte(t *testing.T) {
 		if len(stay) > 0 {
 			t.Errorf("%s: stay: %v", c.file, stay)
 		}
-		if again, _ := removal(c.table, after); again != "" {
+		if again, _ := removal(c.table, after, everything); again != "" {
 			t.Errorf("%s: a second removal writes\n%s", c.file, again)
 		}
 	}
@@ -79,7 +84,7 @@ func TestAChainThatSomebodyElseLeadsToIsEmptiedAndStays(t *testing.T) {
 	if diff := cmp.Diff([]string{"nat KUBE-NODE-PORT (PREROUTING -j KUBE-NODE-PORT)"}, stay); diff != "" {
 		t.Errorf("stay (-want +got):\n%s", diff)
 	}
-	if again, _ := removal("nat", after); again != "" {
+	if again, _ := removal("nat", after, everything); again != "" {
 		t.Errorf("a second removal writes\n%s", again)
 	}
 }
@@ -93,14 +98,14 @@ func TestTheJumpToASharedChainStaysAsLongAsItIsNeeded(t *testing.T) {
 			t.Errorf("%q is gone:\n%s", want, after)
 		}
 	}
-	if again, _ := removal("nat", after); again != "" {
+	if again, _ := removal("nat", after, everything); again != "" {
 		t.Errorf("a second removal writes\n%s", again)
 	}
 }
 
 func TestNothingOfKubeProxysIsNothingToDo(t *testing.T) {
 	text := without(read(t, "iptables-nat.txt"), "KUBE-S", "KUBE-EXT", "KUBE-N", "KUBE-PROXY", "-A KUBE-MARK-MASQ -j", "-A KUBE-POSTROUTING -m mark", "-A KUBE-POSTROUTING -j", "kubernetes ")
-	if input, stay := removal("nat", text); input != "" || stay != nil {
+	if input, stay := removal("nat", text, everything); input != "" || stay != nil {
 		t.Errorf("%s%v", input, stay)
 	}
 }
@@ -116,5 +121,32 @@ func TestWhatIsOnlyKubeProxys(t *testing.T) {
 		if got := chainOfTheirs(name); got != want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// TestNoNewConnectionFailsBetweenTwoSteps is about connections under way: see steps.
+func TestNoNewConnectionFailsBetweenTwoSteps(t *testing.T) {
+	kernel := &Fake{Texts: map[Table]string{nat: read(t, "iptables-nat.txt"), {NFT, masq.IPv4, "filter"}: read(t, "iptables-filter.txt")}}
+	var order []string
+	kernel.Fail = func(call string) error {
+		if table, is := strings.CutPrefix(call, "restore "); is {
+			order = append(order, table)
+			filter := kernel.Texts[Table{NFT, masq.IPv4, "filter"}]
+			natStands := strings.Contains(kernel.Texts[nat], ":KUBE-SERVICES ")
+			if table == nat.String() && strings.Contains(filter, "KUBE-PROXY-FIREWALL") {
+				t.Error("nat goes while filter drops what nat has not led on")
+			}
+			if natStands && !strings.Contains(filter, `forwarding rules" -j KUBE-FORWARD`) {
+				t.Error("KUBE-FORWARD has gone while nat leads on")
+			}
+		}
+		return nil
+	}
+	look(t, NewWatch(New(kernel), none), time.Unix(0, 0))
+	if want := []string{"filter (IPv4, nft)", "nat (IPv4, nft)", "filter (IPv4, nft)"}; !slices.Equal(order, want) {
+		t.Errorf("order %v, want %v", order, want)
+	}
+	if text := kernel.Texts[Table{NFT, masq.IPv4, "filter"}]; strings.Contains(text, "KUBE-FORWARD") {
+		t.Errorf("left:\n%s", text)
 	}
 }

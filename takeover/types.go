@@ -34,13 +34,31 @@ type Process struct {
 // String returns "kube-proxy (process 123)".
 func (p Process) String() string { return fmt.Sprintf("%s (process %d)", p.Command, p.PID) }
 
-// tableNames lists the tables in the order of their removal. Once nat is done no new connection is
-// kube-proxy's any more, so that nothing of it can need what filter lets through.
-func tableNames() []string { return []string{"nat", "filter", "mangle"} }
+// tableNames lists the tables that kube-proxy writes to.
+func tableNames() []string { return []string{"filter", "nat", "mangle"} }
+
+// step is a part of the removal.
+type step struct {
+	table string
+	due   func(chain string) bool
+}
+
+// steps are the order of the removal, in which no new connection fails between two of them. filter INPUT
+// drops what comes to a load balancer's address and was not led on by nat, so it goes before nat.
+// KUBE-FORWARD lets through what nat has led on and marked, so it goes after nat.
+func steps() []step {
+	const forward = "KUBE-FORWARD"
+	return []step{
+		{"filter", func(chain string) bool { return chain != forward }},
+		{"nat", func(string) bool { return true }},
+		{"filter", func(chain string) bool { return chain == forward }},
+		{"mangle", func(string) bool { return true }},
+	}
+}
 
 // Kernel is what kube-proxy wrote to. One goroutine owns it.
 type Kernel interface {
-	// Tables lists those of the tables nat, filter and mangle that there are, in this order.
+	// Tables lists those of the tables filter, nat and mangle that there are.
 	Tables() ([]Table, error)
 	// Save returns a table as iptables-save prints it.
 	Save(Table) (string, error)

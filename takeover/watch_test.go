@@ -49,7 +49,7 @@ func TestEverythingGoesOnceAndTheSetsLast(t *testing.T) {
 	kernel := full(t)
 	w := NewWatch(New(kernel), none)
 	r := look(t, w, time.Unix(0, 0))
-	want := []string{"iptables nat (IPv4, nft)", "iptables filter (IPv4, legacy)", "nftables kube-proxy (IPv4)", "nftables kube-proxy (IPv6)", "6 ipsets"}
+	want := []string{"iptables filter (IPv4, legacy)", "iptables nat (IPv4, nft)", "nftables kube-proxy (IPv4)", "nftables kube-proxy (IPv6)", "6 ipsets"}
 	if diff := cmp.Diff(want, r.Removed); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -57,7 +57,7 @@ func TestEverythingGoesOnceAndTheSetsLast(t *testing.T) {
 		t.Errorf("left: %v %v", kernel.NFT, kernel.IPSets)
 	}
 	for table, text := range kernel.Texts {
-		if again, _ := removal(table.Name, text); again != "" {
+		if again, _ := removal(table.Name, text, everything); again != "" {
 			t.Errorf("left in %s:\n%s", table, again)
 		}
 	}

@@ -193,12 +193,15 @@ func (k *takeover) foreign() {
 			for _, rule := range []string{
 				"-t nat -N CNI-HOSTPORT", "-t nat -A CNI-HOSTPORT -p tcp --dport 81 -j RETURN",
 				"-t nat -I PREROUTING 1 -d " + addr + " -j CNI-HOSTPORT", "-t nat -A PREROUTING -d " + addr + " -j RETURN",
-				"-t nat -I OUTPUT 2 -d " + addr + " -m comment --comment interleaved -j RETURN", "-t nat -I POSTROUTING 1 -s " + addr + " -j MASQUERADE",
+				"-t nat -I OUTPUT 1 -d " + addr + " -m comment --comment interleaved -j RETURN", "-t nat -I POSTROUTING 1 -s " + addr + " -j MASQUERADE",
 				"-t filter -I INPUT 2 -s " + addr + " -j DROP", "-t filter -I FORWARD 2 -s " + addr + " -j DROP", "-t filter -A OUTPUT -d " + addr + " -j ACCEPT",
 				"-t filter -N KUBE-FIREWALL", "-t filter -A KUBE-FIREWALL -s " + addr + " -j DROP", "-t filter -A INPUT -j KUBE-FIREWALL",
 				"-t mangle -N KUBE-KUBELET-CANARY", "-t mangle -A FORWARD -s " + addr + " -j ACCEPT",
 			} {
 				_, err := k.node.Run(k.t.Context(), family+variant, strings.Fields(rule)...)
+				if err != nil { // the other variant's chains are empty
+					_, err = k.node.Run(k.t.Context(), family+variant, strings.Fields(strings.Replace(rule, " 2 ", " 1 ", 1))...)
+				}
 				if err != nil && !strings.Contains(rule, "-N KUBE-") { // kube-proxy makes KUBE-FIREWALL, too
 					k.t.Fatal(err)
 				}

@@ -43,8 +43,8 @@ type traffic struct {
 
 const (
 	longLived = 50
-	streams   = 4 // new connections at a time
-	pace      = 2 * time.Millisecond
+	streams   = 4                     // new connections at a time
+	pace      = 20 * time.Millisecond // an emulated processor has to do the change, too
 )
 
 // newTraffic opens the connections and flows, and starts the stream.
@@ -88,7 +88,7 @@ func (f *traffic) stream(ctx context.Context, targets []target, at int) {
 }
 
 func (f *traffic) talk(ctx context.Context, to target, talker *lab.Talker) {
-	for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+	for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
 		_, err := talker.Ask(lab.AskTimeout)
 		f.datagrams.Add(1)
 		f.count(&f.silent, to, err)
