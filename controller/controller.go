@@ -37,6 +37,10 @@ type Options struct {
 	NodeCIDR      bool // pods are what comes from the Node's podCIDRs
 	NodePorts     NodePorts
 
+	// Inherited tells which virtual servers are another proxy's that this one replaces: they are known from
+	// the start, instead of being met when they are to be made. nil: none are.
+	Inherited func(ipvs.Key) bool
+
 	AllowedExternalIPs []netip.Prefix // the only ones that Services may name; none: all
 }
 

@@ -93,3 +93,28 @@ func TestWhatIsAdoptedGoesWithTheNextRound(t *testing.T) {
 		t.Errorf("after: %v", servers)
 	}
 }
+
+// TestWhatIsInheritedIsKnownFromTheStart has another proxy's virtual servers there at the start: one that a
+// Service has, and one that none has any more. Neither is met as a surprise.
+func TestWhatIsInheritedIsKnownFromTheStart(t *testing.T) {
+	r := emptyRig(newWorld())
+	r.t = t
+	withWeb(r)
+	wanted, stray, foreign := r.key("10.96.0.10:80", ipvs.TCP), r.key("172.30.9.9:80", ipvs.TCP), r.key("172.30.8.8:80", ipvs.TCP)
+	for _, k := range []ipvs.Key{wanted, stray, foreign} {
+		r.ipvs.Apply([]ipvs.Op{{Verb: ipvs.AddServer, Key: k, Server: ipvs.VirtualServer{Scheduler: "rr"}}})
+	}
+	r.options = func(o *Options) { o.Inherited = func(k ipvs.Key) bool { return k == wanted || k == stray } }
+	var verbs []ipvs.Op
+	r.ipvs.Fail = func(op ipvs.Op) error { verbs = append(verbs, op); return nil }
+	r.restart()
+	for _, op := range verbs {
+		if op.Key == wanted && (op.Verb == ipvs.AddServer || op.Verb == ipvs.DeleteServer) {
+			t.Errorf("%s, although it is there", op)
+		}
+	}
+	servers, _ := r.ipvs.Servers()
+	if _, there := servers[stray]; there || len(servers) != 2 {
+		t.Errorf("left: %v", servers)
+	}
+}

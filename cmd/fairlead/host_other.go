@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/fairlead-lb/fairlead/controller"
+	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
 var errLinuxOnly = errors.New("this command needs Linux")
@@ -23,4 +25,6 @@ func takeOver(context.Context, Config, *controller.Controller, func(reason, text
 	return errLinuxOnly
 }
 
-func cleanup(Config, io.Writer) error { return errLinuxOnly }
+func inherited(Config, *slog.Logger) func(ipvs.Key) bool { return nil }
+
+func cleanup(context.Context, Config, time.Duration, io.Writer) error { return errLinuxOnly }

@@ -93,6 +93,9 @@ func runDaemon(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return err
 	}
 	options.Events = events
+	if cfg.Takeover.RemoveKubeProxy {
+		options.Inherited = inherited(cfg, log)
+	}
 	c := controller.New(src, kernel, options, log)
 	log.Info("Fairlead starts", "version", readBuild().Version, "node", name, "source", cfg.Source.Kind,
 		"scheduler", cfg.IPVS.Scheduler, "bind", cfg.DummyInterface.Bind)

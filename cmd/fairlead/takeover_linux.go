@@ -41,6 +41,28 @@ func takeOver(ctx context.Context, cfg Config, c *controller.Controller, warn fu
 	return nil
 }
 
+// inherited tells which virtual servers a kube-proxy left that does not run any more. Where that cannot be
+// found out they are met one by one.
+func inherited(cfg Config, log *slog.Logger) func(ipvs.Key) bool {
+	kernel, err := takeover.Open()
+	if err != nil {
+		log.Warn("cannot look for what kube-proxy left", "err", err)
+		return nil
+	}
+	defer kernel.Close()
+	known, err := takeover.New(kernel).IPVS()
+	running, runErr := kernel.Processes()
+	host, hostErr := hostaddr.List(cfg.DummyInterface.Name, dummyif.Alias, kubeProxyDevice)
+	if err := errors.Join(err, runErr, hostErr); err != nil {
+		log.Warn("cannot look for what kube-proxy left", "err", err)
+		return nil
+	}
+	if !known.Any() || len(running) > 0 {
+		return nil
+	}
+	return func(k ipvs.Key) bool { return known.Has(k, host) }
+}
+
 // adoptLeft writes into Fairlead's memory, the sets, what kube-proxy's sets call its own: virtual servers
 // and addresses. Those that Services have are there already. The rest would be nobody's, once kube-proxy's
 // sets are gone.

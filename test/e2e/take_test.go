@@ -108,8 +108,12 @@ func (k *takeover) targets(v *svc, with []frontend, i int) {
 func (k *takeover) kubeProxy() *daemon {
 	k.t.Helper()
 	program, args := mustEnv(k.t, "FAIRLEAD_TEST_KUBE_PROXY"), []string{"--config", writeConfig(k.t, setup{}.kubeProxy("node1", k.api.kubeconfig, k.mode)...), "--v=2"}
-	if k.path != "" {
+	switch {
+	case k.path != "":
 		program, args = "/usr/bin/env", append([]string{"PATH=" + k.path, program}, args...)
+	case k.mode == "nftables":
+		// Where it can load ip_vs, this mode begins with flushing all of IPVS (docs/migration.md).
+		program, args = "unshare", append([]string{"-m", "sh", "-c", `mount -t tmpfs none /lib/modules && exec "$0" "$@"`, program}, args...)
 	}
 	return launch(k.t, k.node, program, args...)
 }
@@ -124,23 +128,29 @@ func (d *daemon) kill() {
 func (k *takeover) served(d *daemon) {
 	k.t.Helper()
 	d.limit = 4 * time.Minute
-	for _, to := range append(k.tcp, target{k.caller.Namespace, "stale", k.stale.at(clusterIP, tcp4)}) {
-		d.eventually(to.String(), func() error {
-			_, err := lab.Ask(k.t.Context(), to.from, "tcp", to.addr)
-			return err
-		})
+	for _, to := range k.tcp {
+		k.answers(d, to)
 	}
 }
 
-// fairlead starts Fairlead on the first node.
-func (k *takeover) fairlead() *daemon {
+func (k *takeover) answers(d *daemon, to target) {
 	k.t.Helper()
-	return start(k.t, k.node, writeConfig(k.t, setup{}.fairlead("node1", k.api.kubeconfig)...))
+	d.eventually(to.String(), func() error {
+		_, err := lab.Ask(k.t.Context(), to.from, "tcp", to.addr)
+		return err
+	})
+}
+
+// config is Fairlead's configuration: drains are short, for the kernel remembers closed connections for minutes.
+func (k *takeover) config() string {
+	k.t.Helper()
+	return writeConfig(k.t, setup{lines: []string{"ipvs: {drainTimeout: 5s}"}}.fairlead("node1", k.api.kubeconfig)...)
 }
 
 func (k *takeover) play() {
 	proxy := k.kubeProxy()
 	k.served(proxy)
+	k.answers(proxy, target{k.caller.Namespace, "stale", k.stale.at(clusterIP, tcp4)})
 	k.foreign()
 	proxy.kill()
 	k.stale.delete()
@@ -148,14 +158,22 @@ func (k *takeover) play() {
 	traffic := newTraffic(k.t, k.tcp, k.udp)
 	traffic.more(100)
 	started := time.Now()
-	d := k.fairlead()
+	config := k.config()
+	d := start(k.t, k.node, config)
 	d.eventually("rid of kube-proxy's state", k.nothingOfKubeProxys)
 	took := time.Since(started)
 	traffic.more(200)
 	k.report("takeover", took, traffic.result())
 	traffic.stop()
+	if strings.Contains(d.log.String(), "level=ERROR") {
+		k.t.Error("the daemon has met with errors")
+	}
 	k.unharmed()
 	k.adopted(d, theirs)
+	proxy = k.back(d, config)
+	if k.mode == "iptables" && k.path == "" {
+		k.otherWay(proxy, config)
+	}
 }
 
 // report keeps the figures where the results are collected.

@@ -37,6 +37,8 @@ type traffic struct {
 	datagrams, silent atomic.Int64
 	slowest           atomic.Int64 // of the new connections, in nanoseconds
 
+	mayMiss int64 // datagrams
+
 	mu     sync.Mutex
 	errors []string
 }
@@ -62,6 +64,12 @@ func newTraffic(t testing.TB, tcp, udp []target) *traffic {
 	for _, to := range udp {
 		talker, err := lab.Talk(ctx, to.from, to.addr)
 		must(t, err)
+		if _, err := talker.Ask(lab.AskTimeout); err != nil {
+			// Seen with kube-proxy's mode ipvs: the node's own datagrams to an IPv6 address get no answer.
+			t.Logf("left out, for the proxy before the change does not serve it: %s: %v", to, err)
+			must(t, talker.Close())
+			continue
+		}
 		f.talkers = append(f.talkers, talker)
 		f.wait.Go(func() { f.talk(ctx, to, talker) })
 	}
@@ -166,7 +174,7 @@ func (f *traffic) result() figures {
 	f.t.Logf("%+v; %d pings, %d broken", r, f.pings.Load(), f.broken.Load())
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if r.Failed+r.Lost+r.Unanswered+f.broken.Load() > 0 {
+	if r.Failed+r.Lost+f.broken.Load() > 0 || r.Unanswered > f.mayMiss {
 		f.t.Errorf("lost under way: %+v\n%v", r, f.errors)
 	}
 	return r
