@@ -21,7 +21,10 @@ ROWS    := ^TestConformance
 # The name of the image that `make image` builds.
 IMAGE := ghcr.io/fairlead-lb/fairlead:$(VERSION)
 
-.PHONY: help build demo test lint unit kernel conformance bench bench-docs image tools binaries render clean
+# Which of the takeovers `make takeover` plays. All, or the results are not complete.
+TAKEOVER := ^TestTakeover
+
+.PHONY: help build demo test lint unit kernel takeover conformance bench bench-docs image tools binaries render clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -34,9 +37,10 @@ demo: tools binaries ## see the main job done on a real kernel: about three minu
 	$(BIN)/vm -- $(BIN)/fairlead-demo -fairlead $(BIN)/fairlead
 
 test: ## run everything that CI runs
-	@echo "==> 1/3 lint and vet"; $(MAKE) --no-print-directory lint
-	@echo "==> 2/3 unit tests, with the race detector"; $(MAKE) --no-print-directory unit
-	@echo "==> 3/3 tests on a real kernel, with a real API server"; $(MAKE) --no-print-directory kernel
+	@echo "==> 1/4 lint and vet"; $(MAKE) --no-print-directory lint
+	@echo "==> 2/4 unit tests, with the race detector"; $(MAKE) --no-print-directory unit
+	@echo "==> 3/4 tests on a real kernel, with a real API server"; $(MAKE) --no-print-directory kernel
+	@echo "==> 4/4 kube-proxy and Fairlead in each other's place"; $(MAKE) --no-print-directory takeover
 	@echo "==> all passed"
 
 lint: $(LINT) ## check formatting, vet, and the rules of .golangci.yml
@@ -64,6 +68,13 @@ conformance: tools binaries ## measure Fairlead and kube-proxy's modes, and writ
 	FAIRLEAD_TEST_BIN=$(BIN)/fairlead FAIRLEAD_VM_RESULTS=$(CACHE)/results $(BIN)/cluster -peers -- \
 		$(BIN)/vm -timeout 3h -- bash test/conformance.sh $(CACHE)/test/e2e.test '$(ROWS)' $(PROXIES)
 	go run ./test/conformance $(CACHE)/results/conformance-*.log
+
+takeover: tools binaries ## swap Fairlead and kube-proxy under traffic, and write docs/results/takeover.json
+	CGO_ENABLED=0 go test -c -o $(CACHE)/test/e2e.test ./test/e2e
+	@rm -rf $(CACHE)/results/takeover && mkdir -p $(CACHE)/results/takeover
+	FAIRLEAD_TEST_BIN=$(BIN)/fairlead FAIRLEAD_VM_RESULTS=$(CACHE)/results/takeover $(BIN)/cluster -peers -- \
+		$(BIN)/vm -timeout 1h -- bash test/takeover.sh $(CACHE)/test/e2e.test '$(TAKEOVER)'
+	test/takeover-results.sh $(CACHE)/results/takeover >docs/results/takeover.json
 
 bench: tools binaries ## measure Fairlead beside kube-proxy and the floor: two hours; BENCH="-quick" and other flags
 	$(GO_STATIC) -o $(BIN)/bench ./test/bench

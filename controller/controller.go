@@ -39,6 +39,10 @@ type Options struct {
 	NodeCIDR      bool // pods are what comes from the Node's podCIDRs
 	NodePorts     NodePorts
 
+	// Inherited tells which virtual servers are another proxy's that this one replaces: they are known from
+	// the start, instead of being met when they are to be made. nil: none are.
+	Inherited func(ipvs.Key) bool
+
 	AllowedExternalIPs []netip.Prefix // the only ones that Services may name; none: all
 }
 
@@ -85,6 +89,8 @@ type Controller struct {
 	auditStep  int  // virtual servers whose real servers one step of the audit reads
 	incomplete bool // the source does not know all objects, which has been told
 	settled    bool // everything listed at the start has been written once: now Prune may delete
+	inForce    chan struct{}
+	reread     atomic.Bool // see Reread
 
 	Health  *Health
 	Metrics *Metrics
@@ -96,7 +102,7 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 	c := &Controller{
 		options: o, log: log, source: src,
 		dirty: newDirty(),
-		stale: true, flows: k.Flows,
+		stale: true, flows: k.Flows, inForce: make(chan struct{}),
 		problems: newProblems(),
 		settings: make(map[types.NamespacedName]render.Settings),
 		relays:   make(map[types.NamespacedName][]netip.AddrPort),

@@ -38,7 +38,7 @@ func (c *Controller) ours(k ipvs.Key) bool {
 	if byMark(k) {
 		return c.options.Masq.Marks.Contains(k.Mark) || c.led(k)
 	}
-	return c.marked(k)
+	return c.marked(k) || !c.settled && c.options.Inherited != nil && c.options.Inherited(k)
 }
 
 // servable says that a virtual server may take traffic: its entries are in the sets, those that

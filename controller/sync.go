@@ -27,6 +27,7 @@ const shownErrors = 10
 func (c *Controller) round(ctx context.Context, now time.Time) {
 	started := time.Now()
 	c.tellComplete()
+	c.stale = c.reread.Swap(false) || c.stale
 	errs := []error{c.followFacts(), c.resync(now)}
 	before := c.writes()
 	services := 0
@@ -50,6 +51,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	err := errors.Join(errs...)
 	took := time.Since(started)
 	c.finish(now.Add(took), err)
+	c.tellInForce(err)
 	c.Metrics.synced(c, took, err)
 	c.Metrics.programmed(c.dirty.happened(func(name types.NamespacedName) bool { return err == nil || c.claims.inForce(name) }), time.Now())
 	if writes := c.writes() - before; writes > 0 {

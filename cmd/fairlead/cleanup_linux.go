@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/fairlead-lb/fairlead/dummyif"
 	"github.com/fairlead-lb/fairlead/ipvs"
@@ -16,8 +18,8 @@ import (
 
 // cleanup removes everything that Fairlead created on this node and nothing else. It needs no
 // earlier state: the sets in the kernel say what is Fairlead's. It goes on after errors, and says
-// what it removed.
-func cleanup(cfg Config, out io.Writer) error {
+// what it removed. With a time to drain, another proxy serves already, and open connections may go on.
+func cleanup(ctx context.Context, cfg Config, drain time.Duration, out io.Writer) error {
 	if err := privileged(); err != nil {
 		return err
 	}
@@ -30,6 +32,15 @@ func cleanup(cfg Config, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("read what Fairlead created: %w", err)
 	}
+	count := len(entries)
+	if err := handOver(cfg, entries, out); err != nil {
+		return err
+	}
+	if drain > 0 {
+		if err := (&draining{cfg, rules, entries, out}).run(ctx, drain); err != nil {
+			return fmt.Errorf("leave open connections to end: %w", err)
+		}
+	}
 	errs := []error{
 		cleanupDevices(cfg, entries, out),
 		cleanupServers(cfg, entries, out),
@@ -40,7 +51,7 @@ func cleanup(cfg Config, out io.Writer) error {
 	if err := rules.Remove(masq.NewRuleset(rules, masqOptions(cfg)).Chains()); err != nil {
 		return fmt.Errorf("remove rules and sets: %w", err)
 	}
-	fmt.Fprintf(out, "iptables rules and ipsets removed (%d entries)\n", len(entries))
+	fmt.Fprintf(out, "iptables rules and ipsets removed (%d entries)\n", count)
 	return nil
 }
 
@@ -110,16 +121,7 @@ func cleanupServers(cfg Config, entries map[masq.Entry]uint32, out io.Writer) er
 	}
 	defer kernel.Close()
 	table := ipvs.NewTable(kernel, 0)
-	marks := masqOptions(cfg).Marks
-	used := slices.Collect(maps.Values(entries))
-	owned := func(k ipvs.Key) bool {
-		if k.Mark != 0 {
-			return marks.Contains(k.Mark) || slices.Contains(used, k.Mark)
-		}
-		_, ok := entries[masq.Entry{Set: masq.Served, Addr: k.Addr.Addr(), Port: k.Addr.Port(), Protocol: uint8(k.Protocol)}]
-		return ok
-	}
-	if _, err := table.Resync(owned); err != nil {
+	if _, err := table.Resync(ownedBy(cfg, entries)); err != nil {
 		return err
 	}
 	servers := table.Pending()
@@ -128,4 +130,21 @@ func cleanupServers(cfg Config, entries map[masq.Entry]uint32, out io.Writer) er
 	}
 	fmt.Fprintf(out, "%d virtual servers deleted\n", servers)
 	return nil
+}
+
+// ownedBy tells by the sets which virtual servers are Fairlead's.
+func ownedBy(cfg Config, entries map[masq.Entry]uint32) func(ipvs.Key) bool {
+	marks := masqOptions(cfg).Marks
+	used := slices.Collect(maps.Values(entries))
+	return func(k ipvs.Key) bool {
+		if k.Mark != 0 {
+			return marks.Contains(k.Mark) || slices.Contains(used, k.Mark)
+		}
+		_, ok := entries[servedEntry(k)]
+		return ok
+	}
+}
+
+func servedEntry(k ipvs.Key) masq.Entry {
+	return masq.Entry{Set: masq.Served, Addr: k.Addr.Addr(), Port: k.Addr.Port(), Protocol: uint8(k.Protocol)}
 }

@@ -45,7 +45,7 @@ func cleanupWith(t *testing.T, device string) (out string, err error) {
 		t.Fatal(err)
 	}
 	var text strings.Builder
-	err = cleanup(cfg, &text)
+	err = cleanup(t.Context(), cfg, 0, &text)
 	return text.String(), err
 }
 

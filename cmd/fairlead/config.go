@@ -29,6 +29,7 @@ type Config struct {
 	HealthzBindAddress netip.AddrPort // the zero value disables
 	MetricsBindAddress netip.AddrPort // the zero value disables
 	Conntrack          ConntrackConfig
+	Takeover           TakeoverConfig
 	OOMScoreAdj        int
 	EnableProfiling    bool
 	Logging            LoggingConfig
@@ -105,6 +106,11 @@ type ConntrackConfig struct {
 	TCPBeLiberal          bool
 	UDPTimeout            time.Duration
 	UDPStreamTimeout      time.Duration
+}
+
+// TakeoverConfig says what happens to what kube-proxy left.
+type TakeoverConfig struct {
+	RemoveKubeProxy bool
 }
 
 // LoggingConfig shapes the log.

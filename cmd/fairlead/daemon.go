@@ -42,6 +42,9 @@ func (d *daemon) serve(ctx context.Context, cfg Config) error {
 		})
 	})
 	group.Go(func() error { return d.controller.Run(ctx) })
+	if cfg.Takeover.RemoveKubeProxy {
+		group.Go(func() error { return takeOver(ctx, cfg, d.controller, d.warnNode, d.log) })
+	}
 	if d.from.path != "" {
 		group.Go(func() error {
 			defaultWatch().run(ctx, d.from.path, d.reloader(ctx, cfg).look, d.log)
@@ -49,6 +52,13 @@ func (d *daemon) serve(ctx context.Context, cfg Config) error {
 		})
 	}
 	return group.Wait()
+}
+
+// warnNode puts a Warning event on this node, where there is an API server.
+func (d *daemon) warnNode(reason, text string) {
+	if d.nodeWarnings != nil {
+		d.nodeWarnings(reason, text)
+	}
 }
 
 // reloader returns what reads the file again.

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/ipvs"
@@ -21,6 +23,12 @@ func probeScheduler(string) error { return errLinuxOnly }
 
 func prepareHost(Config, *slog.Logger) error { return errLinuxOnly }
 
-func cleanup(Config, io.Writer) error { return errLinuxOnly }
-
 func watchSizes(func() bool, *slog.Logger) func(ipvs.Size) { return nil }
+
+func takeOver(context.Context, Config, *controller.Controller, func(reason, text string), *slog.Logger) error {
+	return errLinuxOnly
+}
+
+func inherited(Config, *slog.Logger) func(ipvs.Key) bool { return nil }
+
+func cleanup(context.Context, Config, time.Duration, io.Writer) error { return errLinuxOnly }

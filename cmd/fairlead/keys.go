@@ -45,6 +45,7 @@ func sectionComments() map[string]string {
 		"iptables":         "The constant rules that masquerade Service traffic.",
 		"detectLocal":      "What detectLocalMode needs to know.",
 		"conntrack":        "The node's connection tracking, as kube-proxy sets it at start. 0 leaves the\nkernel's value.",
+		"takeover":         "Taking kube-proxy's place on this node.",
 		"logging":          "The log, on standard error.",
 	}
 }
@@ -164,6 +165,8 @@ func daemonKeys() []key {
 			comment: "How long an unanswered UDP flow is kept. Whole seconds."},
 		{path: "conntrack.udpStreamTimeout", kind: timeout, def: "0s",
 			comment: "How long an answered UDP flow is kept. Whole seconds."},
+		{path: "takeover.removeKubeProxy", restart: true, kind: boolean(), def: "true",
+			comment: "true: once everything is in force, remove what kube-proxy left in iptables,\nnftables and ipset, unless it still runs. false: leave it."},
 		{path: "oomScoreAdj", unit: "the kernel's score", kind: integer(-1000, 1000), def: "-999",
 			comment: "oom_score_adj of this process: -1000 (never killed) to 1000."},
 		{path: "enableProfiling", kind: boolean(), def: "false",

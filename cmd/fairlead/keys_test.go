@@ -87,6 +87,7 @@ func samples() map[string][2]string {
 		"conntrack.tcpBeLiberal":          {"true"},
 		"conntrack.udpTimeout":            {"10s"},
 		"conntrack.udpStreamTimeout":      {"60s"},
+		"takeover.removeKubeProxy":        {"false"},
 		"oomScoreAdj":                     {"-500"},
 		"enableProfiling":                 {"true"},
 		"logging.format":                  {"json"},

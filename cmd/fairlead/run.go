@@ -89,6 +89,9 @@ func runDaemon(ctx context.Context, cfg Config, d *daemon) (err error) {
 		options.Events = events
 		d.nodeWarnings = func(reason, text string) { events.nodeWarning(d.name, reason, text) }
 	}
+	if cfg.Takeover.RemoveKubeProxy {
+		options.Inherited = inherited(cfg, d.log)
+	}
 	d.estimation.Store(cfg.IPVS.Estimation)
 	options.Settled, options.Sized = tuneMemory(), watchSizes(func() bool { return d.estimation.Load() == estimationAuto }, d.log)
 	d.controller = controller.New(src, kernel, options, d.log)

@@ -1,0 +1,146 @@
+package takeover
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-lb/fairlead/internal/nlbatch"
+	"github.com/fairlead-lb/fairlead/masq"
+)
+
+// lockWait is how long, in seconds, one iptables call waits for another's lock.
+const lockWait = "30"
+
+// Linux is the Kernel of the network namespace that it was opened in. Rules go through the iptables
+// programs of both variants, as far as they are installed; sets and nftables through netlink.
+type Linux struct {
+	conn  *nlbatch.Conn
+	batch nlbatch.Batch
+}
+
+var _ Kernel = (*Linux)(nil)
+
+// Open connects to the current network namespace.
+func Open() (*Linux, error) {
+	conn, err := nlbatch.Dial(unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, err
+	}
+	return &Linux{conn: conn}, nil
+}
+
+// Close releases the socket.
+func (l *Linux) Close() error { return l.conn.Close() }
+
+// Tables implements Kernel. Tables of the legacy variant are asked for only where the kernel says that
+// they are there: to list one would make it.
+func (l *Linux) Tables() (tables []Table, err error) {
+	for _, f := range []masq.Family{masq.IPv4, masq.IPv6} {
+		if f == masq.IPv6 && !hasIPv6() {
+			continue
+		}
+		if path, _ := program(NFT, f, "-save"); path != "" {
+			for _, name := range tableNames() {
+				tables = append(tables, Table{NFT, f, name})
+			}
+		}
+		legacy, legacyErr := legacyTables(f)
+		if path, _ := program(Legacy, f, "-save"); path == "" && len(legacy) > 0 {
+			legacyErr = errors.Join(legacyErr, fmt.Errorf("tables of the legacy variant of iptables are in use for %s, and its programs are not installed", f))
+			legacy = nil
+		}
+		err = errors.Join(err, legacyErr)
+		for _, name := range legacy {
+			tables = append(tables, Table{Legacy, f, name})
+		}
+	}
+	slices.SortStableFunc(tables, func(a, b Table) int {
+		return slices.Index(tableNames(), a.Name) - slices.Index(tableNames(), b.Name)
+	})
+	return tables, err
+}
+
+func hasIPv6() bool {
+	_, err := os.Stat("/proc/thread-self/net/if_inet6")
+	return err == nil
+}
+
+// legacyTables lists the tables of the legacy variant that this network namespace has.
+func legacyTables(f masq.Family) (names []string, err error) {
+	path := "/proc/thread-self/net/ip_tables_names"
+	if f == masq.IPv6 {
+		path = "/proc/thread-self/net/ip6_tables_names"
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	for name := range strings.FieldsSeq(string(text)) {
+		if slices.Contains(tableNames(), name) {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+// program finds a program of a variant: under the name that says so, or under the plain one.
+func program(v Variant, f masq.Family, suffix string) (path string, err error) {
+	base := "iptables"
+	if f == masq.IPv6 {
+		base = "ip6tables"
+	}
+	if path, err = exec.LookPath(base + "-" + string(v) + suffix); err == nil {
+		return path, nil
+	}
+	plain, err := exec.LookPath(base + suffix)
+	if err != nil {
+		return "", err
+	}
+	version, err := exec.Command(plain, "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask %s for its version: %w", plain, err)
+	}
+	if nft := bytes.Contains(version, []byte("nf_tables")); nft != (v == NFT) {
+		return "", fmt.Errorf("%s is not of the %s variant", plain, v)
+	}
+	return plain, nil
+}
+
+// Save implements Kernel.
+func (l *Linux) Save(t Table) (string, error) {
+	path, err := program(t.Variant, t.Family, "-save")
+	if err != nil {
+		return "", err
+	}
+	return run(exec.Command(path, "-t", t.Name))
+}
+
+// Restore implements Kernel.
+func (l *Linux) Restore(t Table, input string) error {
+	path, err := program(t.Variant, t.Family, "-restore")
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(path, "--noflush", "--wait", lockWait)
+	cmd.Stdin = strings.NewReader(input)
+	_, err = run(cmd)
+	return err
+}
+
+// run runs a program. Its error tells what the program said.
+func run(cmd *exec.Cmd) (stdout string, err error) {
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, bytes.TrimSpace(exit.Stderr))
+	}
+	return string(out), err
+}

@@ -1,0 +1,127 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fairlead-lb/fairlead/test/lab"
+)
+
+// back gives the node back to kube-proxy while everything goes on: the daemon stops, kube-proxy starts, and
+// cleanup lets the open connections end.
+func (k *takeover) back(d *daemon, config string) *daemon {
+	k.t.Helper()
+	stream := k.tcp
+	if k.mode != "ipvs" {
+		// The node's own new connections come from the VIP as long as that is bound, and end with it.
+		stream = nil
+		for _, to := range k.tcp {
+			if to.from != k.node.Namespace {
+				stream = append(stream, to)
+			}
+		}
+	}
+	traffic := newTraffic(k.t, stream, k.udp)
+	traffic.mayMiss = int64(len(traffic.talkers)) // one of each flow may be under way when it moves
+	traffic.more(50)
+	started := time.Now()
+	d.stop()
+	proxy := k.kubeProxy()
+	proxy.limit = 4 * time.Minute
+	proxy.eventually("serving everything", k.programmed)
+	traffic.more(50)
+	var out string
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		out, err = k.node.Run(context.Background(), mustEnv(k.t, "FAIRLEAD_TEST_BIN"), "cleanup", "--config", config, "--drain", "5m")
+	}()
+	traffic.more(200)
+	figures := traffic.result()
+	took := time.Since(started)
+	traffic.stop() // the drain ends with the connections
+	<-done
+	k.t.Logf("cleanup: %s", out)
+	must(k.t, err)
+	k.report("back", took, figures)
+	k.nothingOfFairleads()
+	k.unharmed()
+	k.served(proxy)
+	return proxy
+}
+
+// otherWay removes Fairlead first and starts kube-proxy then: what is open ends, and all is well in the end.
+func (k *takeover) otherWay(proxy *daemon, config string) {
+	k.t.Helper()
+	proxy.kill()
+	d := start(k.t, k.node, config)
+	d.eventually("rid of kube-proxy's state", k.nothingOfKubeProxys)
+	held, err := lab.Hold(k.t.Context(), k.caller.Namespace, k.tcp[0].addr)
+	must(k.t, err)
+	d.stop()
+	out, err := k.node.Run(k.t.Context(), mustEnv(k.t, "FAIRLEAD_TEST_BIN"), "cleanup", "--config", config)
+	must(k.t, err)
+	k.t.Log(out)
+	k.nothingOfFairleads()
+	if held.Ping() == nil {
+		k.t.Error("a connection has outlived its virtual server: docs/migration.md says that it ends")
+	}
+	k.served(k.kubeProxy())
+	k.unharmed()
+}
+
+// programmed fails until kube-proxy has programmed every Service, in both families.
+func (k *takeover) programmed() error {
+	shows := map[string][]string{
+		"iptables": {"iptables-save -t nat", "ip6tables-save -t nat"},
+		"nftables": {"nft list map ip kube-proxy service-ips", "nft list map ip6 kube-proxy service-ips"},
+		"ipvs":     {"ipset list KUBE-CLUSTER-IP", "ipset list KUBE-6-CLUSTER-IP"},
+	}[k.mode]
+	for i, show := range shows {
+		if k.path != "" {
+			show = strings.Replace(show, "tables-", "tables-legacy-", 1)
+		}
+		command := strings.Fields(show)
+		out, err := k.node.Run(context.Background(), command[0], command[1:]...)
+		if err != nil {
+			return err
+		}
+		for _, v := range k.services {
+			addr := fmt.Sprintf([]string{clusterNet4, clusterNet6}[i], v.number)
+			if !strings.Contains(out, addr+"/") && !strings.Contains(out, addr+" ") && !strings.Contains(out, addr+",") {
+				return errors.New(show + " does not show " + addr)
+			}
+		}
+	}
+	return nil
+}
+
+// nothingOfFairleads fails if anything is left.
+func (k *takeover) nothingOfFairleads() {
+	k.t.Helper()
+	for _, command := range append(savers(), "ipset save") {
+		fields := strings.Fields(command)
+		out, err := k.node.Run(k.t.Context(), fields[0], fields[1:]...)
+		must(k.t, err)
+		if strings.Contains(strings.ToLower(out), "fairlead") {
+			k.t.Errorf("%s:\n%s", command, out)
+		}
+	}
+	if k.mode == "ipvs" {
+		return
+	}
+	if table := ipvs(k.t, k.node); table != "" {
+		k.t.Errorf("virtual servers:\n%s", table)
+	}
+	out, err := k.node.Run(k.t.Context(), "ip", "-o", "link")
+	must(k.t, err)
+	if strings.Contains(out, "kube-ipvs0") {
+		k.t.Errorf("devices:\n%s", out)
+	}
+}
