@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -223,43 +222,4 @@ func TestTheTextOfAnEventHasRoom(t *testing.T) {
 	if len(text) > 1024 || !strings.HasSuffix(text, "ä...") {
 		t.Errorf("%d bytes: %s", len(text), text)
 	}
-}
-
-func TestWatch(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "config.yaml")
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	// As Kubernetes lays out a ConfigMap: the file is a link through a link, and only the latter changes.
-	version := func(name, text string) {
-		t.Helper()
-		must(os.Mkdir(filepath.Join(dir, name), 0o755))
-		must(os.WriteFile(filepath.Join(dir, name, "config.yaml"), []byte(text), 0o600))
-		must(os.Symlink(name, filepath.Join(dir, "..tmp")))
-		must(os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, "..data")))
-	}
-	version("..1", "a")
-	must(os.Symlink("..data/config.yaml", path))
-	seen := make(chan string, 100)
-	look := func() {
-		data, _ := os.ReadFile(path)
-		seen <- string(data)
-	}
-	next := watching(t, path, look, seen)
-	version("..2", "b")
-	next("b", "the link changed")
-	version("..3", "c")
-	next("c", "the link changed again")
-	must(os.Remove(path))
-	must(os.WriteFile(path, []byte("d"), 0o600))
-	next("d", "a plain file came in its place")
-	must(os.WriteFile(path, []byte("e"), 0o600))
-	next("e", "the file was written to")
-	must(os.WriteFile(path+".new", []byte("f"), 0o600))
-	must(os.Rename(path+".new", path))
-	next("f", "the file was replaced")
 }
