@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // costs are what changes cost, in renders and kernel messages. Each changes Services of its own, whose
@@ -73,6 +74,77 @@ func TestCostOfAChange(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestCostOfMuch counts what the benchmarks time: what regresses in messages or renders fails here.
+func TestCostOfMuch(t *testing.T) {
+	const services, burst = 10_000, 1_000
+	r := newRig(t)
+	count := func(what string, do func(), renders float64, messages int) {
+		t.Helper()
+		beforeRenders, before, rounds := testutil.ToFloat64(r.c.Metrics.renders), r.messages(), r.rounds()
+		do()
+		if got := testutil.ToFloat64(r.c.Metrics.renders) - beforeRenders; got != renders {
+			t.Errorf("%s: %v renders, want %v", what, got, renders)
+		}
+		if got := r.messages() - before; got != messages {
+			t.Errorf("%s: %d kernel messages, want %d", what, got, messages)
+		}
+		if got := r.rounds() - rounds; got != 1 {
+			t.Errorf("%s: %v rounds", what, got)
+		}
+	}
+	count("cold start: of each Service two entries, a server, two real servers, an address", func() {
+		for n := range services {
+			r.plain(n, endpoints(endpoint(n), endpoint(n+1)))
+		}
+		r.round()
+	}, services, 6*services)
+	count("burst: one real server more in each", func() {
+		for n := range burst {
+			r.plain(n, endpoints(endpoint(n), endpoint(n+1), endpoint(n+2)))
+		}
+		r.round()
+	}, burst, burst)
+
+	slices, name := r.wide(10_000)
+	r.round()
+	count("one endpoint of 10,000 comes", func() {
+		r.world.slices[name][0] = changed(slices[0], func(s *discoveryv1.EndpointSlice) {
+			s.Endpoints = append(s.Endpoints, endpoints(endpoint(10_000)).Endpoints...)
+		})
+		r.c.dirty.add(name)
+		r.round()
+	}, 1, 1)
+
+	before := r.messages()
+	for range 2 * auditSteps { // one whole audit, and the beginning of another at most
+		r.later(r.c.options.SyncPeriod / auditSteps)
+	}
+	const first, steps = 5, auditSteps / 2 // sets ensured and read, virtual servers, the device ensured and read
+	if got, most := r.messages()-before, 2*(first+steps+1); got > most {
+		t.Errorf("two audits of %d Services: %d kernel messages, at most %d wanted", services, got, most)
+	}
+}
+
+// wide adds a Service of so many endpoints, a hundred in each slice.
+func (r *rig) wide(size int) (slices []*discoveryv1.EndpointSlice, name types.NamespacedName) {
+	for i := 0; i < size; i += 100 {
+		var addrs []string
+		for n := range 100 {
+			addrs = append(addrs, endpoint(i+n))
+		}
+		slices = append(slices, endpoints(addrs...))
+		slices[len(slices)-1].Name = fmt.Sprint("wide-", i)
+	}
+	return slices, r.set(service("wide", "10.127.1.1"), slices...)
+}
+
+// changed returns another slice in its place.
+func changed(slice *discoveryv1.EndpointSlice, edit func(*discoveryv1.EndpointSlice)) *discoveryv1.EndpointSlice {
+	slice = slice.DeepCopy()
+	edit(slice)
+	return slice
 }
 
 func sticky(svc *corev1.Service) { svc.Spec.SessionAffinity = corev1.ServiceAffinityClientIP }
@@ -163,19 +235,9 @@ func BenchmarkWide(b *testing.B) {
 	for _, size := range []int{100, 1_000, 10_000} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			r := newRig(b)
-			var slices []*discoveryv1.EndpointSlice
-			for i := 0; i < size; i += 100 {
-				var addrs []string
-				for n := range 100 {
-					addrs = append(addrs, endpoint(i+n))
-				}
-				slices = append(slices, endpoints(addrs...))
-				slices[len(slices)-1].Name = fmt.Sprint("wide-", i)
-			}
-			name := r.set(service("wide", vip(0)), slices...)
+			slices, name := r.wide(size)
 			r.round()
-			other := slices[0].DeepCopy()
-			other.Endpoints[50].Addresses[0] = endpoint(size)
+			other := changed(slices[0], func(s *discoveryv1.EndpointSlice) { s.Endpoints[50].Addresses[0] = endpoint(size) })
 			both := []*discoveryv1.EndpointSlice{slices[0], other}
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
