@@ -153,7 +153,7 @@ func (d *draining) deleteIdle(table *ipvs.Linux) (open int, err error) {
 		}
 		active := 0
 		for _, real := range reals {
-			active += int(real.ActiveConnections)
+			active += real.ActiveConnections
 		}
 		if open += active; active == 0 {
 			idle = append(idle, ipvs.Op{Verb: ipvs.DeleteServer, Key: k})

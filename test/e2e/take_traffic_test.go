@@ -37,7 +37,8 @@ type traffic struct {
 	datagrams, silent atomic.Int64
 	slowest           atomic.Int64 // of the new connections, in nanoseconds
 
-	mayMiss int64 // datagrams
+	mayMiss  int64       // datagrams
+	evidence func(error) // tells what the kernel knows of a connection that does not go on; nil: nobody does
 
 	mu     sync.Mutex
 	errors []string
@@ -111,7 +112,11 @@ func (f *traffic) keepUp(ctx context.Context) {
 				return
 			}
 			f.pings.Add(1)
-			f.count(&f.broken, target{from: &lab.Namespace{Name: "?"}, name: fmt.Sprintf("open connection %d", i)}, held.Ping())
+			err := held.Ping()
+			f.count(&f.broken, target{from: &lab.Namespace{Name: "?"}, name: fmt.Sprintf("open connection %d", i)}, err)
+			if err != nil && f.broken.Load() < 4 && f.evidence != nil {
+				f.evidence(err)
+			}
 			time.Sleep(pace)
 		}
 	}
