@@ -28,7 +28,7 @@ func (k *takeover) back(d *daemon, config string) *daemon {
 			}
 		}
 	}
-	traffic := newTraffic(k.t, stream, k.udp)
+	traffic := newTraffic(k.t, k.held(k.tcp), stream, k.udp)
 	traffic.mayMiss = int64(len(traffic.talkers)) // one of each flow may be under way when it moves
 	traffic.evidence = k.connection
 	traffic.more(50)

@@ -51,14 +51,15 @@ const (
 )
 
 // newTraffic opens the connections and flows, and starts the stream.
-func newTraffic(t testing.TB, tcp, udp []target) *traffic {
+func newTraffic(t testing.TB, long, tcp, udp []target) *traffic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &traffic{t: t, cancel: cancel}
 	for i := range longLived {
-		held, err := lab.Hold(ctx, tcp[i%len(tcp)].from, tcp[i%len(tcp)].addr)
+		to := long[i%len(long)]
+		held, err := lab.Hold(ctx, to.from, to.addr)
 		if err != nil {
-			t.Fatalf("%s: %v", tcp[i%len(tcp)], err)
+			t.Fatalf("%s: %v", to, err)
 		}
 		f.held = append(f.held, held)
 	}
