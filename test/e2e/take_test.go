@@ -186,6 +186,7 @@ func (k *takeover) play() {
 	k.stale.delete()
 	theirs := k.look()
 	traffic := newTraffic(k.t, k.held(k.tcp), k.tcp, k.udp)
+	traffic.evidence = k.connection
 	traffic.more(100)
 	started := time.Now()
 	config := k.config()
