@@ -180,6 +180,7 @@ func (k *takeover) config() string {
 func (k *takeover) play() {
 	proxy := k.kubeProxy()
 	k.served(proxy)
+	k.documented("until ") // mode ipvs writes its sets last, and they tell what is its own
 	k.answers(proxy, target{k.caller.Namespace, "stale", k.stale.at(clusterIP, tcp4)})
 	k.foreign()
 	proxy.kill()
