@@ -37,10 +37,9 @@ demo: tools binaries ## see the main job done on a real kernel: about three minu
 	$(BIN)/vm -- $(BIN)/fairlead-demo -fairlead $(BIN)/fairlead
 
 test: ## run everything that CI runs
-	@echo "==> 1/4 lint and vet"; $(MAKE) --no-print-directory lint
-	@echo "==> 2/4 unit tests, with the race detector"; $(MAKE) --no-print-directory unit
-	@echo "==> 3/4 tests on a real kernel, with a real API server"; $(MAKE) --no-print-directory kernel
-	@echo "==> 4/4 kube-proxy and Fairlead in each other's place"; $(MAKE) --no-print-directory takeover
+	@echo "==> 1/3 lint and vet"; $(MAKE) --no-print-directory lint
+	@echo "==> 2/3 unit tests, with the race detector"; $(MAKE) --no-print-directory unit
+	@echo "==> 3/3 tests on a real kernel, with a real API server"; $(MAKE) --no-print-directory kernel
 	@echo "==> all passed"
 
 lint: $(LINT) ## check formatting, vet, and the rules of .golangci.yml

@@ -61,14 +61,14 @@ func (k *takeover) adopted(d *daemon, was *theirs) {
 	if was == nil {
 		return
 	}
-	stale := fmt.Sprintf(clusterNet4, k.stale.number)
+	stale, stale6 := fmt.Sprintf(clusterNet4, k.stale.number), fmt.Sprintf(clusterNet6, k.stale.number)
 	if !strings.Contains(was.servers, stale+":") || !strings.Contains(was.addrs, stale+"/") {
 		k.t.Fatalf("kube-proxy had not programmed %s", stale)
 	}
 	d.limit = time.Minute
 	d.eventually("rid of what kube-proxy served and nobody wants", func() error {
 		out, err := k.node.Run(k.t.Context(), "ip", "-o", "addr", "show", "dev", "kube-ipvs0")
-		if err == nil && (strings.Contains(out, stale+"/") || strings.Contains(ipvs(k.t, k.node), stale+":")) {
+		if err == nil && (strings.Contains(out, stale+"/") || strings.Contains(out, stale6+"/") || strings.Contains(ipvs(k.t, k.node), stale+":")) {
 			err = errors.New("still there: " + stale)
 		}
 		return err
@@ -85,7 +85,7 @@ func (k *takeover) adopted(d *daemon, was *theirs) {
 	}
 	now := k.conns()
 	for server, before := range was.conns {
-		if strings.Contains(server, stale+":") || strings.Contains(server, fmt.Sprintf("["+clusterNet6+"]", k.stale.number)) {
+		if strings.Contains(server, stale+":") || strings.Contains(server, "["+stale6+"]") {
 			continue
 		}
 		if after, there := now[server]; !there || after < before {

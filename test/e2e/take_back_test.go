@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -26,14 +28,18 @@ func (k *takeover) back(d *daemon, config string) *daemon {
 			}
 		}
 	}
-	traffic := newTraffic(k.t, stream, k.udp)
+	traffic := newTraffic(k.t, k.held(k.tcp), stream, k.udp)
 	traffic.mayMiss = int64(len(traffic.talkers)) // one of each flow may be under way when it moves
+	traffic.evidence = k.connection
 	traffic.more(50)
 	started := time.Now()
 	d.stop()
 	proxy := k.kubeProxy()
-	proxy.limit = 4 * time.Minute
-	proxy.eventually("serving everything", k.programmed)
+	k.documented("until ")
+	if err := k.programmed(); err != nil {
+		k.t.Errorf("docs/migration.md takes kube-proxy for ready too early: %v", err)
+	}
+	k.t.Logf("kube-proxy serves at %s", time.Now().Format("15:04:05.000"))
 	traffic.more(50)
 	var out string
 	var err error
@@ -123,5 +129,42 @@ func (k *takeover) nothingOfFairleads() {
 	must(k.t, err)
 	if strings.Contains(out, "kube-ipvs0") {
 		k.t.Errorf("devices:\n%s", out)
+	}
+}
+
+// documented runs the command in docs/migration.md that begins like this.
+func (k *takeover) documented(begin string) {
+	k.t.Helper()
+	text, err := os.ReadFile("../../docs/migration.md")
+	must(k.t, err)
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, begin) {
+			out, err := k.node.Run(k.t.Context(), "timeout", "240", "bash", "-c", line)
+			if err != nil {
+				k.t.Fatalf("%s: %v\n%s", line, err, out)
+			}
+			return
+		}
+	}
+	k.t.Fatalf("docs/migration.md has no command %q", begin)
+}
+
+// clientPort finds the port of this end in an error about a connection.
+var clientPort = regexp.MustCompile(`read tcp \S+:(\d+)->`)
+
+// connection logs what connection tracking and IPVS know of the connection that an error is about.
+func (k *takeover) connection(err error) {
+	match := clientPort.FindStringSubmatch(err.Error())
+	if match == nil {
+		return
+	}
+	for _, command := range []string{"conntrack -L -p tcp", "conntrack -L -p tcp -f ipv6", "ipvsadm -Lnc"} {
+		fields := strings.Fields(command)
+		out, _ := k.node.Run(context.Background(), fields[0], fields[1:]...)
+		for line := range strings.Lines(out) {
+			if strings.Contains(line, match[1]) {
+				k.t.Logf("%s %s: %s", time.Now().Format("15:04:05.000"), command, line)
+			}
+		}
 	}
 }

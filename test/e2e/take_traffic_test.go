@@ -37,7 +37,8 @@ type traffic struct {
 	datagrams, silent atomic.Int64
 	slowest           atomic.Int64 // of the new connections, in nanoseconds
 
-	mayMiss int64 // datagrams
+	mayMiss  int64       // datagrams
+	evidence func(error) // tells what the kernel knows of a connection that does not go on; nil: nobody does
 
 	mu     sync.Mutex
 	errors []string
@@ -50,14 +51,15 @@ const (
 )
 
 // newTraffic opens the connections and flows, and starts the stream.
-func newTraffic(t testing.TB, tcp, udp []target) *traffic {
+func newTraffic(t testing.TB, long, tcp, udp []target) *traffic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &traffic{t: t, cancel: cancel}
 	for i := range longLived {
-		held, err := lab.Hold(ctx, tcp[i%len(tcp)].from, tcp[i%len(tcp)].addr)
+		to := long[i%len(long)]
+		held, err := lab.Hold(ctx, to.from, to.addr)
 		if err != nil {
-			t.Fatalf("%s: %v", tcp[i%len(tcp)], err)
+			t.Fatalf("%s: %v", to, err)
 		}
 		f.held = append(f.held, held)
 	}
@@ -111,7 +113,11 @@ func (f *traffic) keepUp(ctx context.Context) {
 				return
 			}
 			f.pings.Add(1)
-			f.count(&f.broken, target{from: &lab.Namespace{Name: "?"}, name: fmt.Sprintf("open connection %d", i)}, held.Ping())
+			err := held.Ping()
+			f.count(&f.broken, target{from: &lab.Namespace{Name: "?"}, name: fmt.Sprintf("open connection %d", i)}, err)
+			if err != nil && f.broken.Load() < 4 && f.evidence != nil {
+				f.evidence(err)
+			}
 			time.Sleep(pace)
 		}
 	}
