@@ -24,6 +24,7 @@ const lockWait = "30"
 type Linux struct {
 	conn  *nlbatch.Conn
 	batch nlbatch.Batch
+	saved map[Table]string // since Tables was called
 }
 
 var _ Kernel = (*Linux)(nil)
@@ -34,7 +35,7 @@ func Open() (*Linux, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Linux{conn: conn}, nil
+	return &Linux{conn: conn, saved: make(map[Table]string)}, nil
 }
 
 // Close releases the socket.
@@ -43,6 +44,7 @@ func (l *Linux) Close() error { return l.conn.Close() }
 // Tables implements Kernel. Tables of the legacy variant are asked for only where the kernel says that
 // they are there: to list one would make it.
 func (l *Linux) Tables() (tables []Table, err error) {
+	l.saved = make(map[Table]string)
 	for _, f := range []masq.Family{masq.IPv4, masq.IPv6} {
 		if f == masq.IPv6 && !hasIPv6() {
 			continue
@@ -114,13 +116,34 @@ func program(v Variant, f masq.Family, suffix string) (path string, err error) {
 	return plain, nil
 }
 
-// Save implements Kernel.
+// Save implements Kernel. One process lists all tables of a variant and family: what is not there costs as
+// much to look for as what is.
 func (l *Linux) Save(t Table) (string, error) {
+	if text, known := l.saved[t]; known {
+		return text, nil
+	}
 	path, err := program(t.Variant, t.Family, "-save")
 	if err != nil {
 		return "", err
 	}
-	return run(exec.Command(path, "-t", t.Name))
+	all, err := run(exec.Command(path))
+	if err != nil {
+		return "", err
+	}
+	for _, name := range tableNames() {
+		l.saved[Table{t.Variant, t.Family, name}] = tableIn(all, name)
+	}
+	return l.saved[t], nil
+}
+
+// tableIn returns the part of a listing that is about one table.
+func tableIn(save, name string) string {
+	_, text, there := strings.Cut("\n"+save, "\n*"+name+"\n")
+	if !there {
+		return ""
+	}
+	text, _, _ = strings.Cut(text, "\nCOMMIT")
+	return "*" + name + "\n" + text + "\nCOMMIT\n"
 }
 
 // Restore implements Kernel.
@@ -131,6 +154,7 @@ func (l *Linux) Restore(t Table, input string) error {
 	}
 	cmd := exec.Command(path, "--noflush", "--wait", lockWait)
 	cmd.Stdin = strings.NewReader(input)
+	clear(l.saved)
 	_, err = run(cmd)
 	return err
 }

@@ -83,7 +83,7 @@ func (r *runner) all(ctx context.Context) error {
 		}
 	}
 	r.result.Setup.Date, r.result.Setup.Quick = time.Now().UTC(), r.quick
-	r.result.Setup.Commit = commit(ctx)
+	r.result.Setup.Commit = r.commit(ctx)
 	r.result.Replace([]result.Sample{{Row: "machine", Subject: "host", Metric: "calibration", Unit: "s", Value: calibrate().Seconds()}})
 	var errs []error
 	for _, pt := range r.parts() {
@@ -200,13 +200,14 @@ func (r *runner) collect(results string) error {
 	return lines.Err()
 }
 
-// commit is that of this tree. Nothing if it is none.
-func commit(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
-	if err != nil {
+// commit is that which the measured daemon was built from, as it says itself. Nothing if it does not.
+func (r *runner) commit(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, r.bin("fairlead"), "version").Output()
+	fields := strings.Fields(string(out))
+	if err != nil || len(fields) < 2 {
 		return ""
 	}
-	return strings.TrimSpace(string(out))
+	return fields[1]
 }
 
 // versions are those that the programs' names in the cache have.
