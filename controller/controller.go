@@ -27,6 +27,7 @@ type Options struct {
 	Host          Host
 	Events        Events          // nil: problems are only logged
 	Sized         func(ipvs.Size) // called with how much there is, once in each audit; nil: not
+	Rehearsal     bool            // the kernels are in memory: nothing is listened on, for that would be real
 	Settled       func()          // called once, when all that was listed at the start has been written; nil: not
 	Scheduler     string
 	Flags         ipvs.Flags

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/controller/render"
+	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
 // renderService renders one Service and claims what it wants. It returns the names that this wakes.
@@ -22,8 +23,10 @@ func (c *Controller) renderService(name types.NamespacedName) (woken []types.Nam
 	c.remember(name, rendered.Settings)
 	result := c.claims.replace(name, created, rendered)
 	c.tell(name, svc, append(rendered.Problems, result.problems()...))
-	c.answerHealthChecks(name, rendered.Health)
-	c.replaceRelays(name, rendered.Relays)
+	if !c.options.Rehearsal {
+		c.answerHealthChecks(name, rendered.Health)
+		c.replaceRelays(name, rendered.Relays)
+	}
 	c.log.Debug("rendered", "service", name.String(), "servers", len(rendered.Servers), "reason", rendered.Reason)
 	return result.woken
 }
@@ -79,4 +82,13 @@ func (c *Controller) replaceRelays(name types.NamespacedName, now []render.Relay
 			c.relay.Unset(listen)
 		}
 	}
+}
+
+// ServiceOf returns the Service that has a virtual server; the zero name if none has. It may be called when Run has
+// returned.
+func (c *Controller) ServiceOf(k ipvs.Key) types.NamespacedName {
+	if claim := c.claims.servers[k]; claim != nil {
+		return claim.claimants[0].name
+	}
+	return types.NamespacedName{}
 }

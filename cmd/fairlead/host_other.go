@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/shadow"
 )
 
 var errLinuxOnly = errors.New("this command needs Linux")
@@ -32,3 +33,5 @@ func takeOver(context.Context, Config, *controller.Controller, func(reason, text
 func inherited(Config, *slog.Logger) func(ipvs.Key) bool { return nil }
 
 func cleanup(context.Context, Config, time.Duration, io.Writer) error { return errLinuxOnly }
+
+func programmed(Config) (string, shadow.State, error) { return "", nil, errLinuxOnly }

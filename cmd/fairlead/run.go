@@ -20,15 +20,21 @@ import (
 
 // newRunCommand returns `fairlead run`.
 func newRunCommand() *cobra.Command {
-	var onlyInit bool
+	var onlyInit, shadowed bool
+	var output *string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the proxy on this node",
 		Long: `Run the proxy on this node until SIGINT or SIGTERM.
 
 It leaves the kernel as it is when it stops: traffic goes on, and the next start
-takes over what it finds. To remove everything, use 'fairlead cleanup'.`,
+takes over what it finds. To remove everything, use 'fairlead cleanup'.
+
+With --shadow it writes nothing: it compares, frontend by frontend, which
+endpoints new connections would meet with those that they meet at kube-proxy's,
+in whatever mode that is, and exits with status 0 if they are the same.`,
 		Example: `  fairlead run --config /etc/fairlead/config.yaml
+  fairlead run --config /etc/fairlead/config.yaml --shadow
   fairlead run --source-directory ./manifests
   FAIRLEAD_IPVS_SCHEDULER=wrr fairlead run`,
 		Args: wantArgs(),
@@ -50,6 +56,12 @@ takes over what it finds. To remove everything, use 'fairlead cleanup'.`,
 			for _, warning := range warnings {
 				log.Warn(warning)
 			}
+			if shadowed {
+				if err := checkOutput(cmd, *output); err != nil {
+					return err
+				}
+				return runShadow(cmd.Context(), cfg, *output == "json", cmd.OutOrStdout(), log)
+			}
 			if onlyInit {
 				return initOnly(cfg, log)
 			}
@@ -59,6 +71,8 @@ takes over what it finds. To remove everything, use 'fairlead cleanup'.`,
 		},
 	}
 	addConfigFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&shadowed, "shadow", false, "compare what Fairlead would do with what kube-proxy has programmed, and exit; writes nothing")
+	output = outputFlag(cmd)
 	cmd.Flags().BoolVar(&onlyInit, "init-only", false, "load kernel modules, set timeouts and sysctls, and exit: what takes more than CAP_NET_ADMIN and CAP_NET_RAW")
 	return cmd
 }

@@ -182,6 +182,7 @@ func (k *takeover) play() {
 	k.served(proxy)
 	k.documented("until ") // mode ipvs writes its sets last, and they tell what is its own
 	k.answers(proxy, target{k.caller.Namespace, "stale", k.stale.at(clusterIP, tcp4)})
+	k.shadowed()
 	k.foreign()
 	proxy.kill()
 	k.stale.delete()
