@@ -55,6 +55,7 @@ func (d *demo) showing() []step {
 func (d *demo) leaving() []step {
 	return []step{
 		{"The Service goes away, then Fairlead", d.removeService},
+		{"Second act: in kube-proxy's place, while a client talks", d.takeOver},
 	}
 }
 

@@ -6,6 +6,8 @@
 // It needs root and a kernel with IPVS; test/vm provides both. Nothing outside the namespaces is changed, except that the
 // kernel may load modules.
 //
+// In a second act kube-proxy's own rules are restored, and Fairlead takes their place while a client talks.
+//
 // Every line that begins with "ok" is a statement that was checked just then. There are no others: what is printed beside
 // them are measured values and the sentences that explain them. The exit status is 0 when all checks passed and 1 otherwise.
 //

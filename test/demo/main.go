@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-//go:embed manifests/*.yaml changes/*.yaml fairlead.yaml
+//go:embed manifests/*.yaml changes/*.yaml fairlead.yaml kube-proxy.rules
 var files embed.FS
 
 // options are what the command line says.
