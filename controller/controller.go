@@ -87,7 +87,8 @@ type Controller struct {
 	stale      bool // the kernel is not as it was read: Resync before the next write
 	rulesStale bool // the rules are not known to be as they should
 	readable   bool // nothing has been unreadable since the last whole Resync
-	auditStep  int  // virtual servers whose real servers one step of the audit reads
+	auditStep  int  // virtual servers whose real servers the next step of the audit reads
+	auditShare int  // and as many as it should, for the audit to take one period
 	incomplete bool // the source does not know all objects, which has been told
 	settled    bool // everything listed at the start has been written once: now Prune may delete
 	inForce    chan struct{}

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"strings"
@@ -199,4 +200,64 @@ func TestAnAuditThatIsLateGoesOnToItsEnd(t *testing.T) {
 		r.later(time.Hour) // a whole period each
 	}
 	r.mustHold(held)
+}
+
+// slowReals is a kernel that takes its time to tell the real servers of a virtual server.
+type slowReals struct {
+	*ipvs.Fake
+	each time.Duration
+	read map[ipvs.Key]int
+}
+
+func (s *slowReals) RealServers(k ipvs.Key) (map[netip.AddrPort]ipvs.RealStatus, error) {
+	time.Sleep(s.each)
+	s.read[k]++
+	return s.Fake.RealServers(k)
+}
+
+// TestAnAuditOfVeryManyTakesAShareOfTheTime: with more virtual servers than can be read in a period, the audit takes
+// longer, every one is read before one is read twice, and a change waits for one short step at most.
+func TestAnAuditOfVeryManyTakesAShareOfTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const services, each = 17_000, time.Millisecond
+		ctx, stop := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer stop()
+		r := rigWith(t, services)
+		kernel := &slowReals{Fake: r.ipvs, each: each, read: make(map[ipvs.Key]int)}
+		r.c = newTestController(r.world, Kernel{IPVS: kernel, Dummyif: r.dummyif, Masq: r.masq}, r.log, func() bool { return true },
+			func(o *Options) { o.SyncPeriod = 30 * time.Second })
+		for name := range r.world.services {
+			r.c.dirty.add(name)
+		}
+		go r.c.loop(ctx)
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		reads, twice := 0, 0
+		for _, n := range kernel.read {
+			reads += n
+			if n > 2 {
+				twice++
+			}
+		}
+		if len(kernel.read) < services || twice > 0 {
+			t.Errorf("%d of %d virtual servers were read, %d of them more than twice", len(kernel.read), services, twice)
+		}
+		if busy := time.Duration(reads) * each; busy > 20*time.Minute/40 {
+			t.Errorf("reading took %s of 20 minutes", busy)
+		}
+		started := time.Now()
+		messages := r.messages()
+		r.plain(1, endpoints(endpoint(1), endpoint(2), endpoint(3)))
+		for r.messages() == messages || !strings.Contains(r.ipvs.Dump(), endpoint(3)) {
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+			if time.Since(started) > time.Second {
+				t.Fatal("a change waits for the audit")
+			}
+		}
+		if waited := time.Since(started); waited > 2*stepLimit {
+			t.Errorf("a change waited for %s", waited)
+		}
+	})
 }

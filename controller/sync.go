@@ -19,6 +19,14 @@ import (
 // first slice, with the API server and the DNS in it, is in force before the rest is looked at.
 const sliceSize = 512
 
+// A step of the audit that takes longer than stepLimit was too large, and after one of many small ones there is a
+// pause of so many times as long as it took.
+const (
+	stepLimit = 20 * time.Millisecond
+	stepPause = 50
+	leastStep = 16 // virtual servers
+)
+
 // shownErrors is how many errors of one round are logged.
 const shownErrors = 10
 
@@ -119,7 +127,10 @@ func (c *Controller) resync(now time.Time) error {
 		return c.resyncReals(now, c.auditStep)
 	case auditing:
 		_, err := c.resyncAllBut(now)
-		c.auditStep = c.ipvs.Unread()/(auditSteps/2) + 1
+		c.auditShare = c.ipvs.Unread()/(auditSteps/2) + 1
+		if c.auditStep == 0 || c.auditStep > c.auditShare {
+			c.auditStep = c.auditShare
+		}
 		return err
 	case c.rulesStale && !now.Before(c.trigger.rules.at):
 		return c.resyncRules(now)
@@ -134,14 +145,34 @@ func (c *Controller) resyncAll(now time.Time) error {
 		return err
 	}
 	c.stale = false // real servers that cannot be read now are read again by the audit
-	return errors.Join(err, c.resyncReals(now, c.ipvs.Unread()))
+	drift, readErr := c.ipvs.ResyncAllReals()
+	return errors.Join(err, c.resynced(now, c.options.SyncPeriod/auditSteps, drift, readErr))
 }
 
-// resyncReals reads the real servers of so many virtual servers.
+// resyncReals reads the real servers of so many virtual servers, as a step of the audit. How many the next
+// step reads, and when, follows from how long this one took: no change waits long for it, and it takes a small
+// share of the time. Where there are very many, an audit takes longer than a period for that reason.
 func (c *Controller) resyncReals(now time.Time, limit int) error {
+	started := time.Now()
 	drift, err := c.ipvs.ResyncReals(limit)
+	took := time.Since(started)
+	share := c.auditShare
+	if took > stepLimit {
+		c.auditStep = max(int(int64(limit)*int64(stepLimit)/int64(took)), leastStep)
+	} else {
+		c.auditStep = min(2*max(c.auditStep, 1), share)
+	}
+	pause := c.options.SyncPeriod / auditSteps
+	if c.auditStep < share {
+		pause = min(pause, max(took*stepPause, soonest))
+	}
+	return c.resynced(now, pause, drift, err)
+}
+
+// resynced records a step of the audit, and when the next one is due.
+func (c *Controller) resynced(now time.Time, pause time.Duration, drift int, err error) error {
 	c.found(0, drift, 0)
-	c.trigger.step(now, c.options.SyncPeriod, c.ipvs.Unread() > 0)
+	c.trigger.step(now, pause, c.ipvs.Unread() > 0)
 	if err != nil {
 		return c.unreadable(err)
 	}
@@ -154,7 +185,7 @@ func (c *Controller) resyncReals(now time.Time, limit int) error {
 // of their own.
 func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	started := time.Now()
-	c.trigger.step(now, c.options.SyncPeriod, true)                                     // in case of failure
+	c.trigger.step(now, c.options.SyncPeriod/auditSteps, true)                          // in case of failure
 	maps.DeleteFunc(c.schedulers, func(_ string, err error) bool { return err != nil }) // a module may have come
 	for name := range c.claims.starved {
 		c.dirty.add(name) // a mark may be free by now: one is when the kernel is rid of it

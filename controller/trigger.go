@@ -41,14 +41,15 @@ const auditSteps = 16
 // cycle records that the first step of an audit is done: the next cycle begins in a sync period.
 func (t *trigger) cycle(now time.Time, period time.Duration, more bool) {
 	t.next = now.Add(period)
-	t.step(now, period, more)
+	t.step(now, period/auditSteps, more)
 }
 
-// step records that a step of the audit is done, or tried.
-func (t *trigger) step(now time.Time, period time.Duration, more bool) {
+// step records that a step of the audit is done, or tried, and after what pause the next one is due, if there is
+// more to do.
+func (t *trigger) step(now time.Time, pause time.Duration, more bool) {
 	t.audit = t.next
 	if more {
-		t.audit = now.Add(period / auditSteps)
+		t.audit = now.Add(pause)
 	}
 }
 

@@ -16,7 +16,7 @@ func (t *Table) Resync(owned func(Key) bool) (drift int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	reals, err := t.ResyncReals(t.Unread())
+	reals, err := t.ResyncAllReals()
 	return servers + reals, err
 }
 
@@ -54,7 +54,7 @@ func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 	}
 	err = t.adopt(strange, dump)
 	t.reading = oneByOne
-	if len(t.unread) >= manyServers {
+	if n := len(t.unread); n >= manyServers && n <= tooManyServers {
 		t.reading = fromFirst
 	}
 	return drift, err
@@ -69,8 +69,13 @@ const (
 	further
 )
 
-// manyServers is from how many virtual servers on reading them all costs less than to read one by one.
-const manyServers = 24
+const (
+	// manyServers is from how many virtual servers on reading them all costs less than to read one by one.
+	manyServers = 24
+	// tooManyServers is from how many on it costs more, for it is quadratic: each page begins to count anew
+	// (ip_vs_info_array, net/netfilter/ipvs/ip_vs_ctl.c). To read all at once it is still the quicker way.
+	tooManyServers = 16_384
+)
 
 // adopt takes over virtual servers that were not known. Their real servers must be known before anything
 // is written to them.
@@ -97,6 +102,14 @@ func (t *Table) adopt(keys []Key, dump map[Key]VirtualServer) error {
 		t.setActual(k, dump[k])
 	}
 	return errors.Join(errs...)
+}
+
+// ResyncAllReals reads the real servers of all virtual servers that ResyncServers left.
+func (t *Table) ResyncAllReals() (drift int, err error) {
+	if len(t.unread) >= manyServers {
+		t.reading = fromFirst
+	}
+	return t.ResyncReals(t.Unread())
 }
 
 // ResyncReals reads the real servers of the next virtual servers that ResyncServers left, about limit of
