@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ const (
 	stepLimit = 20 * time.Millisecond
 	stepPause = 50
 	leastStep = 16 // virtual servers
+	firstStep = 64
 )
 
 // shownErrors is how many errors of one round are logged.
@@ -128,9 +130,7 @@ func (c *Controller) resync(now time.Time) error {
 	case auditing:
 		_, err := c.resyncAllBut(now)
 		c.auditShare = c.ipvs.Unread()/(auditSteps/2) + 1
-		if c.auditStep == 0 || c.auditStep > c.auditShare {
-			c.auditStep = c.auditShare
-		}
+		c.auditStep = min(cmp.Or(c.auditStep, firstStep), c.auditShare)
 		return err
 	case c.rulesStale && !now.Before(c.trigger.rules.at):
 		return c.resyncRules(now)
