@@ -49,7 +49,7 @@ func TestTheBaseImagesArePinned(t *testing.T) {
 // TestTheProgramsAreThoseThatTheCodeStarts finds the programs that are named in the code.
 func TestTheProgramsAreThoseThatTheCodeStarts(t *testing.T) {
 	programs := read(t, imageFolder+"programs")
-	for _, name := range []string{"iptables", "ip6tables", "iptables-restore", "ip6tables-restore", "xtables-nft-multi", "xtables-legacy-multi"} {
+	for _, name := range []string{"iptables", "ip6tables", "iptables-save", "ip6tables-save", "iptables-restore", "ip6tables-restore", "xtables-nft-multi", "xtables-legacy-multi"} {
 		if !strings.Contains(programs, "\n"+name+"\n") {
 			t.Errorf("the list of programs lacks %s", name)
 		}
