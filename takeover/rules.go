@@ -47,7 +47,7 @@ func removal(table, save string, due func(chain string) bool) (input string, sta
 		case chainOfTheirs(name):
 			empty, gone = append(empty, ":"+name+" - [0:0]"), append(gone, name)
 			emptied[name] = true
-		case shared(name):
+		case shared(name) && all.anyOfTheirs():
 			theirs := slices.Collect(all.theirRules(name))
 			emptied[name] = len(theirs) > 0 && len(theirs) == len(all.rules[name])
 			for _, rule := range theirs {
@@ -73,6 +73,10 @@ func removal(table, save string, due func(chain string) bool) (input string, sta
 	}
 	return "*" + table + "\n" + strings.Join(lines, "\n") + "\nCOMMIT\n", stay
 }
+
+// anyOfTheirs reports whether there is a chain that only kube-proxy makes. Without one, rules in the chains that others
+// use, too, say nothing of who wrote them.
+func (c chains) anyOfTheirs() bool { return slices.ContainsFunc(c.order, chainOfTheirs) }
 
 // blank reports whether none of the chains has a rule: all that could be done has been done.
 func (c chains) blank(names []string) bool {

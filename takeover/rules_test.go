@@ -150,3 +150,16 @@ func TestNoNewConnectionFailsBetweenTwoSteps(t *testing.T) {
 		t.Errorf("left:\n%s", text)
 	}
 }
+
+// TestASharedChainAloneIsNobodys: a CNI that marks by KUBE-MARK-MASQ may have made it.
+func TestASharedChainAloneIsNobodys(t *testing.T) {
+	const save = "*nat\n:KUBE-MARK-MASQ - [0:0]\n-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000\nCOMMIT\n"
+	all := func(string) bool { return true }
+	if input, stay := removal("nat", save, all); input != "" || len(stay) > 0 {
+		t.Errorf("would write\n%s and keep %v", input, stay)
+	}
+	with := "*nat\n:KUBE-SERVICES - [0:0]\n" + save[len("*nat\n"):]
+	if input, _ := removal("nat", with, all); !strings.Contains(input, "-X KUBE-MARK-MASQ") {
+		t.Errorf("beside KUBE-SERVICES it is kube-proxy's, but this would be written:\n%s", input)
+	}
+}
