@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -105,12 +106,21 @@ func (s *scene) token() string {
 	return request.Status.Token
 }
 
-// warnTwice makes a Service that gives one reason to warn twice, so that the second is a patch of the first: it
-// wants the addresses of both nodes.
+// warnTwice makes a Service that gives the same reason to warn twice, so that the second is a patch of the first: it
+// wants the node's address, gives it up, and wants it again.
 func (s *scene) warnTwice() {
-	s.api.service("greedy", []string{"172.30.15.112"}, func(svc *corev1.Service) {
-		svc.Spec.ExternalIPs = []string{s.node.Addr4.String(), s.far.Addr4.String()}
-	})
+	s.t.Helper()
+	wanted := []string{s.node.Addr4.String()}
+	s.api.service("greedy", []string{"172.30.15.112"}, func(svc *corev1.Service) { svc.Spec.ExternalIPs = wanted })
+	services := s.api.client.CoreV1().Services(namespace)
+	for _, external := range [][]string{nil, wanted} {
+		time.Sleep(2 * time.Second) // so that each is seen
+		svc, err := services.Get(s.t.Context(), "greedy", metav1.GetOptions{})
+		must(s.t, err)
+		svc.Spec.ExternalIPs = external
+		_, err = services.Update(s.t.Context(), svc, metav1.UpdateOptions{})
+		must(s.t, err)
+	}
 }
 
 // mayNot asks the API server itself.
