@@ -72,7 +72,7 @@ func newTakeover(t testing.TB, mode string) *takeover {
 func (k *takeover) addHolders() {
 	k.t.Helper()
 	pod := k.scene.pod(k.node, "holder", "172.17.0.10", "fd00:17::10")
-	client, err := k.lab.AddClient("holder")
+	client, err := k.lab.AddClient("outholder")
 	must(k.t, err)
 	for _, prefix := range []string{"172.30.0.0/16", "fd00:172:30::/108", "172.31.0.0/16", "172.32.0.0/16", "fd00:172:31::/64", "fd00:172:32::/64"} {
 		must(k.t, client.AddRoute(prefix, k.node))
