@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const (
@@ -320,4 +322,46 @@ func TestWhoIsBusyReadsNothingThatCanWait(t *testing.T) {
 			t.Errorf("%s later, busy %v: read %v, want %v", step.after, step.busy, reads, step.reads)
 		}
 	}
+}
+
+// TestRemovedIsWhatWasDesiredOnce: of real servers that are there and not desired, those that were desired are known.
+func TestRemovedIsWhatWasDesiredOnce(t *testing.T) {
+	const server, real = "-A -t 10.96.0.10:80 -s rr\n", "-a -t 10.96.0.10:80 -r 10.1.0.%d:8080 -m -w 1\n"
+	with := func(hosts ...int) string {
+		text := server
+		for _, n := range hosts {
+			text += fmt.Sprintf(real, n)
+		}
+		return text
+	}
+	const found, had, returned, stays = 1, 2, 3, 4
+	r := newRig(t, drainTimeout)
+	r.want(with(had, returned, stays))
+	r.mustSync()
+	r.outside(fmt.Sprintf(real, found))
+	r.resync(always)
+	r.want(with(stays))
+	r.want(with(stays))
+	r.want(with(returned, stays))
+	is := func(when string, want ...int) {
+		t.Helper()
+		got := make(map[string]bool)
+		for k := range r.removed {
+			got[k.real.String()] = true
+		}
+		wanted := make(map[string]bool)
+		for _, n := range want {
+			wanted[fmt.Sprintf("10.1.0.%d:8080", n)] = true
+		}
+		if diff := cmp.Diff(wanted, got); diff != "" {
+			t.Errorf("%s (-want +removed):\n%s", when, diff)
+		}
+	}
+	is("one has returned, one was never desired", had)
+	r.outside(fmt.Sprintf("-d -t 10.96.0.10:80 -r 10.1.0.%d:8080", had))
+	r.resync(always)
+	is("it is gone")
+	r.outside(fmt.Sprintf(real, had))
+	r.resync(always)
+	is("somebody else has put it there")
 }

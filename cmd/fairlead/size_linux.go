@@ -37,7 +37,7 @@ type sizes struct {
 	sysctl   func(name, value string) (before string, changed bool, err error)
 	number   func(path string) int64
 	old      bool // Linux before 6.2
-	estimate bool
+	estimate bool // they run, or somebody else has stopped them
 	warned   map[string]bool
 }
 
@@ -59,12 +59,15 @@ func (s *sizes) look(size ipvs.Size) {
 	s.warn("connection tracking", s.conntrack())
 }
 
-// switchEstimation stops the estimators when there are many, and starts them again when there are few. Counters
-// count in any case: only the rates that `ipvsadm -L --rate` shows are lost.
+// switchEstimation stops the estimators when there are many, and starts them again when there are few if it has stopped
+// them: whoever else did had a reason. Counters count in any case: only the rates that `ipvsadm -L --rate` shows are lost.
 func (s *sizes) switchEstimation(servers int) {
 	estimate := servers <= estimateUpTo
 	if !s.estimate {
 		estimate = servers <= estimateAgain
+	}
+	if estimate && s.estimate {
+		return
 	}
 	value := map[bool]string{true: "1", false: "0"}[estimate]
 	before, changed, err := s.sysctl(sysctlEstimation, value)
@@ -80,7 +83,7 @@ func (s *sizes) switchEstimation(servers int) {
 		s.log.Info("sysctl set", "sysctl", sysctlEstimation, "from", before, "to", value,
 			"because", "ipvs.estimation auto", "virtualAndRealServers", servers)
 	}
-	if err == nil {
+	if changed {
 		s.estimate = estimate
 	}
 }

@@ -51,6 +51,17 @@ func TestEstimatorsStopWhereThereAreMany(t *testing.T) {
 	}
 }
 
+func TestEstimatorsThatSomebodyElseHasStoppedStayStopped(t *testing.T) {
+	s, _, sysctls := sizesOf(nil)
+	sysctls[sysctlEstimation] = "0"
+	for _, servers := range []int{100, estimateUpTo + 1, 100} {
+		s.look(ipvs.Size{RealServers: servers})
+		if got := sysctls[sysctlEstimation]; got != "0" {
+			t.Errorf("%d real servers: %s is %s", servers, sysctlEstimation, got)
+		}
+	}
+}
+
 func TestAKernelWhoseEstimatorsCannotStopIsToldOf(t *testing.T) {
 	s, log, sysctls := sizesOf(nil)
 	delete(sysctls, sysctlEstimation)

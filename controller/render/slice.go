@@ -12,8 +12,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
-// Slice is what an EndpointSlice says to a proxy, read once, when it comes. It is a fifth of the object's
-// size, and a Service of many endpoints is rendered without parsing all of them again. It is never
+// Slice is what an EndpointSlice says to a proxy, read once, when it comes. It is much smaller than the
+// object, and a Service of many endpoints is rendered without parsing all of them again. It is never
 // changed.
 type Slice struct {
 	Name      string // namespace/name

@@ -16,7 +16,6 @@ type Table[K, V comparable] struct {
 type row[V comparable] struct {
 	desired, actual       V
 	hasDesired, hasActual bool
-	removed               bool // was desired and is no longer
 }
 
 func (r row[V]) settled() bool {
@@ -26,7 +25,7 @@ func (r row[V]) settled() bool {
 // Set makes v the desired value of k.
 func (t *Table[K, V]) Set(k K, v V) {
 	r := t.rows[k]
-	r.desired, r.hasDesired, r.removed = v, true, false
+	r.desired, r.hasDesired = v, true
 	t.store(k, r)
 }
 
@@ -34,7 +33,6 @@ func (t *Table[K, V]) Set(k K, v V) {
 func (t *Table[K, V]) Unset(k K) {
 	r := t.rows[k]
 	var zero V
-	r.removed = r.removed || r.hasDesired
 	r.desired, r.hasDesired = zero, false
 	t.store(k, r)
 }
@@ -96,10 +94,6 @@ func (t *Table[K, V]) Desired(k K) (V, bool) { r := t.rows[k]; return r.desired,
 // Actual returns the actual value of k.
 func (t *Table[K, V]) Actual(k K) (V, bool) { r := t.rows[k]; return r.actual, r.hasActual }
 
-// Removed reports whether k is there, and was desired until it was Unset: it is not merely something
-// that nobody has asked for yet.
-func (t *Table[K, V]) Removed(k K) bool { return t.rows[k].removed }
-
 // Pending is the number of keys whose desired and actual values differ.
 func (t *Table[K, V]) Pending() int { return len(t.pending) }
 
@@ -121,17 +115,6 @@ func (t *Table[K, V]) Prunes() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		for k := range t.pending {
 			if r := t.rows[k]; !r.hasDesired && !yield(k, r.actual) {
-				return
-			}
-		}
-	}
-}
-
-// AllDesired yields every desired key and value.
-func (t *Table[K, V]) AllDesired() iter.Seq2[K, V] {
-	return func(yield func(K, V) bool) {
-		for k, r := range t.rows {
-			if r.hasDesired && !yield(k, r.desired) {
 				return
 			}
 		}

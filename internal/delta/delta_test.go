@@ -29,31 +29,6 @@ func TestPendingIsTheDifference(t *testing.T) {
 	}
 }
 
-func TestRemovedIsWhatWasDesiredOnce(t *testing.T) {
-	var tab Table[string, int]
-	tab.SetActual("found", 1)
-	tab.SetActual("had", 1)
-	tab.Set("had", 2)
-	tab.Set("returned", 1)
-	tab.SetActual("returned", 1)
-	for _, k := range []string{"found", "had", "returned", "never"} {
-		tab.Unset(k)
-		tab.Unset(k)
-	}
-	tab.Set("returned", 1)
-	tab.ReplaceActual(map[string]int{"found": 2, "had": 2, "returned": 2})
-	for k, want := range map[string]bool{"found": false, "had": true, "returned": false, "never": false} {
-		if got := tab.Removed(k); got != want {
-			t.Errorf("%s: %v", k, got)
-		}
-	}
-	tab.UnsetActual("had")
-	tab.SetActual("had", 1)
-	if tab.Removed("had") {
-		t.Error("what went and is there again was not removed, but put there by somebody")
-	}
-}
-
 // TestAgainstModel compares the table, after random steps, with the difference computed from two
 // plain maps.
 func TestAgainstModel(t *testing.T) {
@@ -103,7 +78,6 @@ func compareWithModel(t *rapid.T, tab *Table[int, int], desired, actual map[int]
 	for what, pair := range map[string][2]map[int]int{
 		"upserts": {upserts, maps.Collect(tab.Upserts())},
 		"prunes":  {prunes, maps.Collect(tab.Prunes())},
-		"desired": {desired, maps.Collect(tab.AllDesired())},
 		"actual":  {actual, maps.Collect(tab.AllActual())},
 	} {
 		if diff := cmp.Diff(pair[0], pair[1]); diff != "" {

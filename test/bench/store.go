@@ -25,7 +25,7 @@ import (
 
 // store writes objects into etcd as the API server would. To create a Service there costs time that grows with
 // how many there are, address given or not: it counts all allocated addresses each time (Used, in
-// k8s.io/kubernetes/pkg/registry/core/service/ipallocator), an hour for 50,000. What is in etcd before the API
+// k8s.io/kubernetes/pkg/registry/core/service/ipallocator). What is in etcd before the API
 // server starts is as good.
 type store struct {
 	url     string // etcd's, which speaks JSON, too (/v3/kv/txn)
