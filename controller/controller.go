@@ -56,7 +56,7 @@ type Kernel struct {
 }
 
 // Controller keeps the kernel of one node equal to the cluster's Services. Run owns all its state;
-// Health and Metrics may be used from any goroutine.
+// Health and Metrics may be used from any goroutine, and whoever else wants to know something asks: see look.
 type Controller struct {
 	options Options
 	render  render.Options
@@ -94,6 +94,9 @@ type Controller struct {
 	inForce    chan struct{}
 	reread     atomic.Bool // see Reread
 
+	looks chan func()   // see look
+	ended chan struct{} // closed when Run returns
+
 	Health  *Health
 	Metrics *Metrics
 }
@@ -105,6 +108,7 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 		options: o, log: log, source: src,
 		dirty: newDirty(),
 		stale: true, flows: k.Flows, inForce: make(chan struct{}),
+		looks: make(chan func()), ended: make(chan struct{}),
 		problems: newProblems(),
 		settings: make(map[types.NamespacedName]render.Settings),
 		relays:   make(map[types.NamespacedName][]netip.AddrPort),
@@ -162,6 +166,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer close(c.ended)
 	defer c.healthChecks.Close()
 	defer c.relay.Close()
 	c.objects = informers
@@ -183,7 +188,7 @@ func (c *Controller) work(ctx context.Context, synced func(context.Context) erro
 		return fmt.Errorf("read the kernel: %w", err)
 	}
 	c.log.Info("waiting for the first list of Services and EndpointSlices")
-	if err := synced(ctx); err != nil {
+	if err := c.restUntil(func() error { return synced(ctx) }); err != nil {
 		return nil // stopped
 	}
 	c.loop(ctx)
@@ -259,19 +264,10 @@ func (c *Controller) loop(ctx context.Context) {
 		if !c.source.Complete() {
 			wait = min(wait, incompletePoll)
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-c.dirty.wake:
-		case <-timer.C:
-		}
-		timer.Stop()
+		c.rest(ctx, wait, c.dirty.wake)
 		c.gather(ctx, ended)
 		if pause := c.options.MinSyncPeriod - time.Since(started); pause > 0 {
-			select {
-			case <-ctx.Done():
-			case <-time.After(pause):
-			}
+			c.rest(ctx, pause, nil)
 		}
 		if ctx.Err() != nil {
 			return

@@ -56,6 +56,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 		if !more {
 			break
 		}
+		c.answer()
 	}
 	errs = append(errs, c.deleteStaleFlows())
 	err := errors.Join(errs...)
