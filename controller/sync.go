@@ -16,8 +16,8 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
-// sliceSize is how many Services are written before the next ones are rendered. At a cold start the
-// first slice, with the API server and the DNS in it, is in force before the rest is looked at.
+// sliceSize is how many Services are written before the next ones are rendered. At a cold start the first slice is
+// the API server and the DNS alone: they are in force before the rest is looked at.
 const sliceSize = 512
 
 // A step of the audit that takes longer than stepLimit was too large, and after one of many small ones there is a
@@ -27,6 +27,12 @@ const (
 	stepPause = 50
 	leastStep = 16 // virtual servers
 	firstStep = 64
+)
+
+// See auditPeriod.
+const (
+	manyServers = 8192 // virtual servers to read in each sync period
+	mostPeriods = 4
 )
 
 // shownErrors is how many errors of one round are logged.
@@ -40,9 +46,13 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	c.stale = c.reread.Swap(false) || c.stale
 	errs := []error{c.followFacts(), c.resync(now)}
 	before := c.writes()
-	services := 0
+	services, size := 0, sliceSize
+	if !c.settled {
+		size = 0 // those that come first alone
+	}
 	for ctx.Err() == nil {
-		names, since := c.dirty.take(sliceSize)
+		names, since := c.dirty.take(size)
+		size = sliceSize
 		c.Health.started(since, len(names) > 0)
 		_, more := c.dirty.oldest()
 		first := !more && !c.settled
@@ -139,6 +149,13 @@ func (c *Controller) resync(now time.Time) error {
 	return nil
 }
 
+// auditPeriod is the time that one audit of the whole kernel takes: the sync period where there is little to read, and
+// up to four of them where there is very much, so that an idle node stays idle.
+func (c *Controller) auditPeriod() time.Duration {
+	periods := 1 + c.ipvs.Size().VirtualServers/manyServers
+	return c.options.SyncPeriod * time.Duration(min(periods, mostPeriods))
+}
+
 // resyncAll reads the whole kernel at once.
 func (c *Controller) resyncAll(now time.Time) error {
 	read, err := c.resyncAllBut(now)
@@ -147,7 +164,7 @@ func (c *Controller) resyncAll(now time.Time) error {
 	}
 	c.stale = false // real servers that cannot be read now are read again by the audit
 	drift, readErr := c.ipvs.ResyncAllReals()
-	return errors.Join(err, c.resynced(now, c.options.SyncPeriod/auditSteps, drift, readErr))
+	return errors.Join(err, c.resynced(now, c.auditPeriod()/auditSteps, drift, readErr))
 }
 
 // resyncReals reads the real servers of so many virtual servers, as a step of the audit. How many the next
@@ -163,7 +180,7 @@ func (c *Controller) resyncReals(now time.Time, limit int) error {
 	} else {
 		c.auditStep = min(2*max(c.auditStep, 1), share)
 	}
-	pause := c.options.SyncPeriod / auditSteps
+	pause := c.auditPeriod() / auditSteps
 	if c.auditStep < share {
 		pause = min(pause, max(took*stepPause, soonest))
 	}
@@ -186,7 +203,7 @@ func (c *Controller) resynced(now time.Time, pause time.Duration, drift int, err
 // of their own.
 func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	started := time.Now()
-	c.trigger.step(now, c.options.SyncPeriod/auditSteps, true)                          // in case of failure
+	c.trigger.step(now, c.auditPeriod()/auditSteps, true)                          // in case of failure
 	maps.DeleteFunc(c.schedulers, func(_ string, err error) bool { return err != nil }) // a module may have come
 	for name := range c.claims.starved {
 		c.dirty.add(name) // a mark may be free by now: one is when the kernel is rid of it
@@ -204,7 +221,7 @@ func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	if err != nil {
 		return false, c.unreadable(errors.Join(rulesErr, err))
 	}
-	c.trigger.cycle(now, c.options.SyncPeriod, c.ipvs.Unread() > 0)
+	c.trigger.cycle(now, c.auditPeriod(), c.ipvs.Unread() > 0)
 	c.readable = c.readable || c.ipvs.Unread() == 0
 	c.Metrics.audit.Set(time.Since(started).Seconds())
 	c.found(sets, servers, bindings)
