@@ -19,6 +19,7 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/relay"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
+	"github.com/fairlead-lb/fairlead/view"
 )
 
 // Options are the controller's part of the configuration.
@@ -94,8 +95,9 @@ type Controller struct {
 	inForce    chan struct{}
 	reread     atomic.Bool // see Reread
 
-	looks chan func()   // see look
-	ended chan struct{} // closed when Run returns
+	record record
+	looks  chan func()   // see look
+	ended  chan struct{} // closed when Run returns
 
 	Health  *Health
 	Metrics *Metrics
@@ -108,7 +110,7 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 		options: o, log: log, source: src,
 		dirty: newDirty(),
 		stale: true, flows: k.Flows, inForce: make(chan struct{}),
-		looks: make(chan func()), ended: make(chan struct{}),
+		looks: make(chan func()), ended: make(chan struct{}), record: newRecord(),
 		problems: newProblems(),
 		settings: make(map[types.NamespacedName]render.Settings),
 		relays:   make(map[types.NamespacedName][]netip.AddrPort),
@@ -187,10 +189,12 @@ func (c *Controller) work(ctx context.Context, synced func(context.Context) erro
 	if err := c.resync(time.Now()); err != nil { // rules and sets before anything else, and whatever the API server does
 		return fmt.Errorf("read the kernel: %w", err)
 	}
+	c.record.phase = view.PhaseWaiting
 	c.log.Info("waiting for the first list of Services and EndpointSlices")
 	if err := c.restUntil(func() error { return synced(ctx) }); err != nil {
 		return nil // stopped
 	}
+	c.record.phase = view.PhaseFilling
 	c.loop(ctx)
 	return nil
 }

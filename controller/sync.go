@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
+	"github.com/fairlead-lb/fairlead/view"
 )
 
 // sliceSize is how many Services are written before the next ones are rendered. At a cold start the first slice is
@@ -75,7 +76,9 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	c.tellInForce(err)
 	c.Metrics.synced(c, took, err)
 	c.Metrics.programmed(c.dirty.happened(func(name types.NamespacedName) bool { return err == nil || c.claims.inForce(name) }), time.Now())
+	c.record.ended(err)
 	if writes := c.writes() - before; writes > 0 {
+		c.record.synced(services, writes, took)
 		c.log.Info("synced", "services", services, "writes", writes,
 			"took", took.Round(time.Microsecond), "draining", c.ipvs.Draining())
 	}
@@ -83,6 +86,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 
 // tellSettled says that everything listed at the start has been written, and how much that is.
 func (c *Controller) tellSettled() {
+	c.record.phase = view.PhaseRunning
 	if c.options.Settled != nil {
 		c.options.Settled()
 	}
@@ -194,7 +198,9 @@ func (c *Controller) resynced(now time.Time, pause time.Duration, drift int, err
 	if err != nil {
 		return c.unreadable(err)
 	}
-	c.readable = c.readable || c.ipvs.Unread() == 0
+	if c.ipvs.Unread() == 0 {
+		c.readable, c.record.audited = true, time.Now()
+	}
 	return nil
 }
 
@@ -203,7 +209,7 @@ func (c *Controller) resynced(now time.Time, pause time.Duration, drift int, err
 // of their own.
 func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	started := time.Now()
-	c.trigger.step(now, c.auditPeriod()/auditSteps, true)                          // in case of failure
+	c.trigger.step(now, c.auditPeriod()/auditSteps, true)                               // in case of failure
 	maps.DeleteFunc(c.schedulers, func(_ string, err error) bool { return err != nil }) // a module may have come
 	for name := range c.claims.starved {
 		c.dirty.add(name) // a mark may be free by now: one is when the kernel is rid of it
@@ -222,7 +228,9 @@ func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 		return false, c.unreadable(errors.Join(rulesErr, err))
 	}
 	c.trigger.cycle(now, c.auditPeriod(), c.ipvs.Unread() > 0)
-	c.readable = c.readable || c.ipvs.Unread() == 0
+	if c.ipvs.Unread() == 0 {
+		c.readable, c.record.audited = true, time.Now()
+	}
 	c.Metrics.audit.Set(time.Since(started).Seconds())
 	c.found(sets, servers, bindings)
 	if c.options.Sized != nil {
@@ -248,6 +256,7 @@ func (c *Controller) resyncRules(now time.Time) error {
 // nobody.
 func (c *Controller) found(sets, servers, bindings int) {
 	if sets+servers+bindings > 0 && c.settled {
+		c.record.found(sets, servers, bindings)
 		c.Metrics.found(map[string]int{"masq": sets, "ipvs": servers, "dummyif": bindings})
 		c.log.Warn("the kernel was not as Fairlead left it; putting it right",
 			"rulesAndEntries", sets, "servers", servers, "addresses", bindings)

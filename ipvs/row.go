@@ -25,6 +25,10 @@ type RealRow struct {
 // All yields every virtual server that is desired or in the kernel.
 func (t *Table) All() iter.Seq[Key] { return maps.Keys(t.servers) }
 
+// At returns the virtual servers that the kernel has at an address, to the best of the table's knowledge. The
+// caller does not change them.
+func (t *Table) At(addr netip.Addr) []Key { return t.at[addr] }
+
 // Row returns a virtual server with its real servers.
 func (t *Table) Row(k Key) (r Row) {
 	s := t.servers[k]
@@ -59,22 +63,4 @@ func (t *Table) Row(k Key) (r Row) {
 	}
 	slices.SortFunc(r.Reals, func(a, b RealRow) int { return a.Addr.Compare(b.Addr) })
 	return r
-}
-
-// Count returns how many real servers a virtual server should have, and how many of them, to the best of the
-// table's knowledge, the kernel has just so.
-func (t *Table) Count(k Key) (desired, inForce int) {
-	s := t.servers[k]
-	if s == nil {
-		return 0, 0
-	}
-	desired, inForce = len(s.wantReals), len(s.wantReals)
-	if !s.settled() {
-		for want := range s.difference() {
-			if want != nil {
-				inForce--
-			}
-		}
-	}
-	return desired, inForce
 }

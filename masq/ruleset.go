@@ -49,6 +49,9 @@ func (r *Ruleset) Has(e Entry) bool { _, ok := r.entries.Actual(e); return ok }
 // Desires reports whether the entry is desired.
 func (r *Ruleset) Desires(e Entry) bool { _, ok := r.entries.Desired(e); return ok }
 
+// Len is the number of entries that are desired or in the kernel.
+func (r *Ruleset) Len() int { return r.entries.Len() }
+
 // All yields every entry that is desired or, to the best of the ruleset's knowledge, in the kernel.
 func (r *Ruleset) All() iter.Seq[Entry] { return r.entries.All() }
 

@@ -124,6 +124,9 @@ func (t *Table[K, V]) Prunes() iter.Seq2[K, V] {
 	}
 }
 
+// Len is the number of keys that are desired or there.
+func (t *Table[K, V]) Len() int { return len(t.rows) }
+
 // All yields every key that is desired or there.
 func (t *Table[K, V]) All() iter.Seq[K] { return maps.Keys(t.rows) }
 
