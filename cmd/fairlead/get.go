@@ -51,6 +51,10 @@ func newGetPart(name, short, state string, get func(context.Context, view.Source
 	cmd := &cobra.Command{
 		Use:   name,
 		Short: short,
+		Long: short + `, each as it should be and as the kernel has it.
+
+It asks the daemon by its local socket. Filters can be combined; without any it
+lists everything.`,
 		Example: fmt.Sprintf(`  fairlead get %[1]s
   fairlead get %[1]s --namespace kube-system --name kube-dns
   fairlead get %[1]s --address 10.96.0.10 -o json
