@@ -77,6 +77,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	c.Metrics.synced(c, took, err)
 	c.Metrics.programmed(c.dirty.happened(func(name types.NamespacedName) bool { return err == nil || c.claims.inForce(name) }), time.Now())
 	c.record.ended(err)
+	c.tellRested(err)
 	if writes := c.writes() - before; writes > 0 {
 		c.record.synced(services, writes, took)
 		c.log.Info("synced", "services", services, "writes", writes,
@@ -92,6 +93,14 @@ func (c *Controller) tellSettled() {
 	}
 	if c.options.Sized != nil {
 		c.options.Sized(c.ipvs.Size())
+	}
+}
+
+// tellRested says that a round has written all that it could: what is left waits for the end of drains, for
+// changes, for the next audit, or for what failed to work at another time.
+func (c *Controller) tellRested(err error) {
+	if c.options.Rested != nil && c.settled && !c.stale && !c.rulesStale {
+		c.options.Rested(err)
 	}
 }
 

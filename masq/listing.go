@@ -1,7 +1,10 @@
 package masq
 
 import (
+	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -49,4 +52,23 @@ func ourRules(lines []string) (ours []found, others int) {
 		}
 	}
 	return ours, others
+}
+
+// String returns the rules as iptables-save prints them.
+func (l listing) String() string {
+	var out strings.Builder
+	for _, table := range slices.Sorted(maps.Keys(l)) {
+		fmt.Fprintf(&out, "*%s\n", table)
+		chains := slices.Sorted(maps.Keys(l[table]))
+		for _, chain := range chains {
+			fmt.Fprintf(&out, ":%s - [0:0]\n", chain)
+		}
+		for _, chain := range chains {
+			for _, line := range l[table][chain] {
+				fmt.Fprintln(&out, line)
+			}
+		}
+		fmt.Fprintln(&out, "COMMIT")
+	}
+	return out.String()
 }

@@ -23,13 +23,10 @@ func ensureInput(chains []Chain, now listing) (input string, written int) {
 	tables := newTables()
 	for _, c := range chains {
 		lines, exists := now[c.Table][c.Name]
+		if c.asWanted(lines, exists) {
+			continue
+		}
 		old, _ := ourRules(lines)
-		if c.Tentative && len(old) > 0 {
-			continue
-		}
-		if exists && slices.EqualFunc(old, c.Rules, func(o found, r Rule) bool { return o.comment == r.Comment }) {
-			continue
-		}
 		switch {
 		case exists:
 		case c.BuiltIn:
@@ -44,6 +41,15 @@ func ensureInput(chains []Chain, now listing) (input string, written int) {
 		}
 	}
 	return tables.input(), written
+}
+
+// asWanted reports that a chain with these rules needs no write.
+func (c Chain) asWanted(lines []string, exists bool) bool {
+	ours, _ := ourRules(lines)
+	if c.Tentative && len(ours) > 0 {
+		return true
+	}
+	return exists && slices.EqualFunc(ours, c.Rules, func(o found, r Rule) bool { return o.comment == r.Comment })
 }
 
 // removeInput returns the input of `iptables-restore --noflush` that deletes Fairlead's rules from

@@ -137,7 +137,7 @@ func TestDriftIsCountedAndRepaired(t *testing.T) {
 		{"an entry is gone", func(f *Fake) { f.Apply([]Op{{Delete: true, Entry: vip}}) }, 1},
 		{"a strange entry is put out", func(f *Fake) { f.Apply([]Op{{Entry: Entry{Set: VIPs, Addr: pod.Addr}}}) }, 0},
 		{"a chain was flushed", func(f *Fake) { clear(f.rules) }, numberOfRules(cidrs)},
-		{"the sets are gone", func(f *Fake) { clear(f.entries); f.sets = false }, 3},
+		{"the sets are gone", func(f *Fake) { clear(f.entries); clear(f.sets) }, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, fake := newRuleset(t, vip, served, pod)
@@ -381,7 +381,7 @@ func TestTheRulesetConverges(t *testing.T) {
 				fake.Apply([]Op{{rapid.Bool().Draw(t, "delete"), e, mark(t, e)}})
 			},
 			"flush":   func(*rapid.T) { clear(fake.rules) },
-			"destroy": func(*rapid.T) { clear(fake.entries); fake.sets = false },
+			"destroy": func(*rapid.T) { clear(fake.entries); clear(fake.sets) },
 			"sync":    func(*rapid.T) { _ = errors.Join(r.Upsert(anyMark), r.Prune(nothing)) },
 			"resync": func(t *rapid.T) {
 				if _, err := r.Resync(); err != nil {
