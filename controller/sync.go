@@ -96,14 +96,6 @@ func (c *Controller) tellSettled() {
 	}
 }
 
-// tellRested says that a round has written all that it could: what is left waits for the end of drains, for
-// changes, for the next audit, or for what failed to work at another time.
-func (c *Controller) tellRested(err error) {
-	if c.options.Rested != nil && c.settled && !c.stale && !c.rulesStale {
-		c.options.Rested(err)
-	}
-}
-
 // sync is the one path. It renders the named Services and writes what is pending, theirs and
 // whatever failed before. Each kernel package grows in the order of dependence and shrinks in the
 // reverse, and adds come before removes.

@@ -412,3 +412,41 @@ func TestTheRulesetConverges(t *testing.T) {
 		}
 	})
 }
+
+// TestACopyIsWrittenToAsTheKernelWouldBe: rules of others stay where they are, ours that are as they should be are not
+// touched, and the rest comes in one input for each family.
+func TestACopyIsWrittenToAsTheKernelWouldBe(t *testing.T) {
+	fake := NewFake()
+	fake.rules[IPv4] = parseSave(`*filter
+:INPUT ACCEPT [0:0]
+:FAIRLEAD-FORWARD - [0:0]
+-A INPUT -p tcp -m comment --comment "somebody else's" -j ACCEPT
+-A FAIRLEAD-FORWARD -m comment --comment "fairlead: answers of endpoints" -j ACCEPT
+COMMIT
+`)
+	fake.sets[Creation{Drop, IPv6}] = true
+	copied, err := Copy(fake)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if missing, err := copied.MissingSets(); len(missing) != 15 || slices.Contains(missing, Creation{Drop, IPv6}) || err != nil {
+		t.Errorf("missing %v; %v", missing, err)
+	}
+	inputs := make(map[Family]string)
+	copied.Restored = func(f Family, input string) { inputs[f] += input }
+	chains := map[Family][]Chain{IPv4: Skeleton(IPv4, cidrs, true), IPv6: Skeleton(IPv6, cidrs, true)}
+	written, _ := copied.EnsureRules(chains)
+	if written != numberOfRules(cidrs)-1 || len(inputs) != 2 {
+		t.Errorf("%d rules written by %v", written, inputs)
+	}
+	if in := inputs[IPv4]; strings.Contains(in, "FAIRLEAD-FORWARD 1") || !strings.Contains(in, "-N FAIRLEAD-INPUT\n") ||
+		!strings.Contains(in, "-I INPUT 1 -m comment --comment \"fairlead: FAIRLEAD-INPUT\" -j FAIRLEAD-INPUT\n") {
+		t.Errorf("input:\n%s", in)
+	}
+	clear(inputs)
+	again, _ := copied.EnsureRules(chains)
+	saved, _ := copied.Save()
+	if again != 0 || len(inputs) > 0 || !strings.Contains(saved[IPv4], "-j FAIRLEAD-INPUT\n-A INPUT -p tcp -m comment --comment \"somebody else's\" -j ACCEPT\n") {
+		t.Errorf("written again: %v; now there is\n%s", inputs, saved[IPv4])
+	}
+}

@@ -37,8 +37,8 @@ type Later struct {
 
 // KubeProxy is what there is of kube-proxy's, which is not planned in detail.
 type KubeProxy struct {
-	Remove  []string `json:"remove"`  // when everything is in force
-	Running []string `json:"running"` // that keep it from being removed
+	Remove  []string `json:"remove,omitempty"`  // when everything is in force
+	Running []string `json:"running,omitempty"` // that keep it from being removed
 }
 
 // Empty reports that nothing would be written.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/fairlead-lb/fairlead/dummyif"
 	"github.com/fairlead-lb/fairlead/ipvs"
@@ -27,15 +28,26 @@ type Recorder struct {
 // tells whether the kernel has a scheduler.
 func NewRecorder(s State, device string, probe func(scheduler string) error) (*Recorder, error) {
 	before, err := ipvs.Copy(s.IPVS)
-	r := &Recorder{state: s, before: before, device: device, probe: probe}
+	r := &Recorder{state: s, before: before, device: shellWord(device), probe: probe}
 	s.Masq.Restored = r.restored
 	return r, err
+}
+
+// shellWord quotes what a shell would not take for a word.
+func shellWord(text string) string {
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-@+", r)
+	}
+	if !strings.ContainsFunc(text, odd) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // Plan returns what has been taken down.
 func (r *Recorder) Plan() (*Plan, error) {
 	moved, err := moves(r.before, r.state.IPVS)
-	return &Plan{Writes: r.writes, Moved: moved}, err
+	return &Plan{Writes: slices.Concat([]Write{}, r.writes), Moved: moved}, err
 }
 
 // IPVS returns the kernel to write virtual servers to.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"unicode"
 )
 
 // Text writes the plan for people and for a shell: everything that is no command is a comment.
@@ -23,6 +24,27 @@ func (p *Plan) Text(w io.Writer) error {
 	return out.Flush()
 }
 
+// Sum is how much a plan is.
+type Sum struct {
+	Writes int            `json:"writes"`
+	Kinds  map[string]int `json:"kinds"` // by package and verb
+	Moved  []Moved        `json:"moved"`
+	Later  Later          `json:"later"`
+
+	KubeProxy KubeProxy `json:"kubeProxy"`
+}
+
+// Sum returns how much the plan is.
+func (p *Plan) Sum() Sum {
+	s := Sum{Writes: len(p.Writes), Kinds: make(map[string]int), Moved: p.Moved, Later: p.Later, KubeProxy: p.KubeProxy}
+	for _, w := range p.Writes {
+		s.Kinds[w.kind()]++
+	}
+	return s
+}
+
+func (w Write) kind() string { return w.Package + " " + w.Verb }
+
 // Summary writes how much the plan is.
 func (p *Plan) Summary(w io.Writer) error {
 	out := bufio.NewWriter(w)
@@ -39,7 +61,8 @@ func headings() map[string]string {
 	}
 }
 
-// text is the line with what is known about it.
+// text is the line with what is known about it. What is not printable, as names of Services in a file may hold,
+// must not end the comment.
 func (w Write) text() string {
 	about := w.Service
 	if about == "" {
@@ -48,13 +71,22 @@ func (w Write) text() string {
 	if about == "" {
 		return w.Line
 	}
-	return w.Line + " # " + about
+	return w.Line + " # " + printable(about)
+}
+
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // remarks tell what the commands do not. The last line says how many commands there are.
 func (p *Plan) remarks(out io.Writer) {
 	for _, m := range p.Moved {
-		fmt.Fprintf(out, "# %s\n", m)
+		fmt.Fprintf(out, "# %s\n", printable(m.String()))
 	}
 	if p.Later != (Later{}) {
 		fmt.Fprintf(out, "# then, %s: %s and %s would be deleted, with what belongs to them\n", p.Later.When,
@@ -77,16 +109,13 @@ func (p *Plan) remarks(out io.Writer) {
 
 // counts lists how many writes there are of each kind, in the order in which the kinds come up.
 func (p *Plan) counts() string {
+	kinds := p.Sum().Kinds
 	var order []string
-	counts := make(map[string]int)
 	for _, w := range p.Writes {
-		kind := w.Package + " " + w.Verb
-		if counts[kind]++; counts[kind] == 1 {
-			order = append(order, kind)
+		if n, first := kinds[w.kind()]; first {
+			order = append(order, fmt.Sprintf("%d %s", n, w.kind()))
+			delete(kinds, w.kind())
 		}
-	}
-	for i, kind := range order {
-		order[i] = fmt.Sprintf("%d %s", counts[kind], kind)
 	}
 	return strings.Join(order, ", ")
 }
@@ -101,14 +130,14 @@ func (m Moved) String() string {
 	if m.From != m.To {
 		scheduler = m.From + " before, " + m.To + " then"
 	}
-	return fmt.Sprintf("at %s (%s), about %s of the clients would meet another real server when they come again", where, scheduler, percent(m.Share))
+	return fmt.Sprintf("at %s (%s), %s of the clients would meet another real server when they come again", where, scheduler, percent(m.Share))
 }
 
 func percent(share float64) string {
 	if share > 0 && share < 0.005 {
 		return "less than 1 %"
 	}
-	return fmt.Sprintf("%d %%", int(math.Round(share*100)))
+	return fmt.Sprintf("about %d %%", int(math.Round(share*100)))
 }
 
 func count(n int, what string) string {

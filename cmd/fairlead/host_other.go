@@ -37,3 +37,5 @@ func inherited(Config, *slog.Logger) func(ipvs.Key) bool { return nil }
 func cleanup(context.Context, Config, time.Duration, io.Writer) error { return errLinuxOnly }
 
 func programmed(Config) (string, shadow.State, error) { return "", nil, errLinuxOnly }
+
+func presentState(Config, *slog.Logger) (present, error) { return present{}, errLinuxOnly }
