@@ -10,6 +10,13 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/kerneltest"
 )
 
+// plannedNode has the addresses that the test's namespace has.
+const plannedNode = `apiVersion: v1
+kind: Node
+metadata: {name: here}
+status: {addresses: [{type: InternalIP, address: 10.0.0.1}, {type: InternalIP, address: "fd00::1"}]}
+`
+
 const plannedToo = `---
 apiVersion: v1
 kind: Service
@@ -61,6 +68,9 @@ func TestAPlanThatAShellCarriesOutLeavesNothingToPlan(t *testing.T) {
 	} {
 		t.Setenv("FAIRLEAD_"+name, value)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "node.yaml"), []byte(plannedNode), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	const foreign = "-A -f 7 -s rr\n-a -f 7 -r 10.9.9.9:0 -m -w 3\n-A -t 198.51.100.1:443 -s sh\n-a -t 198.51.100.1:443 -r 10.9.9.9:443 -m -w 1\n"
 	for line := range strings.Lines(foreign) {
 		kerneltest.Run(t, "ipvsadm", strings.Fields(line)...)
@@ -70,14 +80,14 @@ func TestAPlanThatAShellCarriesOutLeavesNothingToPlan(t *testing.T) {
 		environ         map[string]string
 		want, wantNot   string
 	}{
-		{"everything", planned + plannedToo, nil, "# 109 writes", " -D "},
+		{"everything", planned + plannedToo, nil, "ipvsadm -a --sctp-service [fd00:96::53]:53 -r [fd00:1::1]:53 -m -w 1 # ns/dns", " -D "},
 		{"another scheduler", planned + plannedToo, map[string]string{"IPVS_SCHEDULER": "mh", "IPVS_SCHEDULERFLAGS": "mh-fallback,mh-port"},
 			"ipvsadm -E -t 10.96.0.10:80 -s mh -b mh-fallback,mh-port", "ipvsadm -A"},
 		{"timeouts and rules", planned + plannedToo, map[string]string{"IPVS_TCPTIMEOUT": "800s", "IPTABLES_MASQUERADEBIT": "13", "CLUSTERCIDR": "10.1.0.0/17"},
 			"ipvsadm --set 800 0 0", "ipset create"},
-		{"routes", planned + plannedToo, map[string]string{"DUMMYINTERFACE_BIND": "route"}, "ip -6 route replace local fd00:96::53 dev kube-ipvs0", "ipvsadm -A"},
+		{"routes", planned + plannedToo, map[string]string{"DUMMYINTERFACE_BIND": "route"}, "ip -6 route replace local fd00:96::53 dev kube-ipvs0 table local proto 70 src fd00::1", "ipvsadm -A"},
 		{"a Service less", planned, nil, "ipvsadm -D -u 10.96.0.53:53", "ipset create"},
-		{"none", "{}", nil, "-w 0", "198.51.100.1"},
+		{"none", "", nil, "-w 0", "198.51.100.1"},
 	} {
 		if err := os.WriteFile(filepath.Join(dir, "all.yaml"), []byte(step.manifests), 0o600); err != nil {
 			t.Fatal(err)
