@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
+	"slices"
 )
 
 // The kernel's schedulers by hash fill a table with their real servers, and a client's hash chooses a place in it.
@@ -24,12 +25,12 @@ type weighted struct {
 	weight int // at least 1
 }
 
-// shTable returns who has each place under sh: one after the other, as many places in a row as its weight.
-func shTable(reals []weighted) []netip.AddrPort {
-	table := make([]netip.AddrPort, shPlaces)
+// shTable returns who has each place under sh, by index: one after the other, as many places in a row as its weight.
+func shTable(reals []weighted) []int32 {
+	table := make([]int32, shPlaces)
 	at, filled := 0, 0
 	for i := range table {
-		table[i] = reals[at].addr
+		table[i] = int32(at)
 		if filled++; filled >= reals[at].weight {
 			at, filled = (at+1)%len(reals), 0
 		}
@@ -37,10 +38,11 @@ func shTable(reals []weighted) []netip.AddrPort {
 	return table
 }
 
-// mhTable returns who has each place under mh (Maglev): in turn, as often as its weight says, each real server takes
+// mhTable returns who has each place under mh (Maglev), by index: in turn, as often as its weight says, each real server takes
 // the next free place of a permutation of its own.
-func mhTable(reals []weighted) []netip.AddrPort {
-	table := make([]netip.AddrPort, mhPlaces)
+func mhTable(reals []weighted) []int32 {
+	const nobody = -1
+	table := slices.Repeat([]int32{nobody}, mhPlaces)
 	turns := mhTurns(reals)
 	next, skip := make([]int, len(reals)), make([]int, len(reals))
 	for i, real := range reals {
@@ -50,10 +52,12 @@ func mhTable(reals []weighted) []netip.AddrPort {
 	for free := mhPlaces; ; {
 		for i := range reals {
 			for range turns[i] {
-				for table[next[i]].IsValid() {
-					next[i] = (next[i] + skip[i]) % mhPlaces
+				for table[next[i]] != nobody {
+					if next[i] += skip[i]; next[i] >= mhPlaces {
+						next[i] -= mhPlaces
+					}
 				}
-				table[next[i]] = reals[i].addr
+				table[next[i]] = int32(i)
 				if free--; free == 0 {
 					return table
 				}

@@ -21,8 +21,8 @@ type Moved struct {
 }
 
 // hashes tells which schedulers choose by a hash of the client, and how they do.
-func hashes() map[string]func([]weighted) []netip.AddrPort {
-	return map[string]func([]weighted) []netip.AddrPort{"mh": mhTable, "sh": shTable}
+func hashes() map[string]func([]weighted) []int32 {
+	return map[string]func([]weighted) []int32{"mh": mhTable, "sh": shTable}
 }
 
 // moves compares the virtual servers that there were with what becomes of them.
@@ -82,7 +82,7 @@ func share(from, to ipvs.VirtualServer, old, now []weighted) float64 {
 	was, is := table(old), table(now)
 	moved := 0
 	for i := range was {
-		if was[i] != is[i] {
+		if old[was[i]].addr != now[is[i]].addr {
 			moved++
 		}
 	}
