@@ -26,11 +26,11 @@ func lookSource(h *Host) []Finding {
 	case s.Status == 401:
 		return one(Problem, "new credentials: in clientConnection.kubeconfig, or a new Pod for its service account", "%s does not know who asks (%s): %v", s.Name, s.Request, s.Err)
 	case s.Status == 403:
-		return one(Problem, "kubectl apply the ClusterRole and its binding from deploy/kustomize/base", "%s does not allow %s: %v", s.Name, s.Request, s.Err)
+		return one(Problem, "kubectl apply -f deploy/kustomize/base/rbac.yaml, or bind the ClusterRole in it to the user of clientConnection.kubeconfig", "%s does not allow %s: %v", s.Name, s.Request, s.Err)
 	case s.Status != 0:
 		return one(Problem, "kubectl get --raw /readyz?verbose", "%s does not serve %s: %v", s.Name, s.Request, s.Err)
 	}
-	return one(Problem, "curl -kv "+s.Request+"; it must not lead through a Service of this node: set the address of a control plane or its load balancer", "%s does not answer: %v", s.Name, s.Err)
+	return one(Problem, "curl -kv '"+s.Request+"'; it must not lead through a Service of this node: set the address of a control plane or its load balancer", "%s does not answer: %v", s.Name, s.Err)
 }
 
 func lookClock(h *Host) []Finding {
@@ -57,7 +57,7 @@ func lookDaemon(h *Host) []Finding {
 	if h.Daemon == nil {
 		return unknown("set healthzBindAddress", "the daemon has no address that it could be asked at")
 	}
-	err := h.Daemon()
+	err := h.daemon()
 	ours := 0
 	for _, s := range h.Servers.Value {
 		if s.Ours {

@@ -1,8 +1,6 @@
 package doctor
 
-import (
-	"fmt"
-)
+import "fmt"
 
 const (
 	conntrackHigh = 80 // percent
@@ -17,8 +15,11 @@ func lookConntrack(h *Host) []Finding {
 		return unknown("modprobe nf_conntrack, if it is not loaded", "cannot read net.netfilter.nf_conntrack_count: %v", err)
 	}
 	limit, err := h.number(dir + "max")
-	if err != nil || limit <= 0 {
-		return unknown("", "net.netfilter.nf_conntrack_max is %d: %v", limit, err)
+	if err != nil {
+		return unknown("", "cannot read net.netfilter.nf_conntrack_max: %v", err)
+	}
+	if limit <= 0 {
+		return ok("%d connections are tracked, without a limit", count)
 	}
 	percent := count * 100 / limit
 	evidence := fmt.Sprintf("%d of at most %d connections are tracked (%d %%)", count, limit, percent)

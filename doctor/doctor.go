@@ -62,7 +62,7 @@ func Checks() []Check {
 	}
 }
 
-// Examine makes all checks, and returns what they found with the worst first. It takes no time of its own.
+// Examine makes all checks, and returns what they found with the worst first. It reads files, and asks the daemon.
 func Examine(h *Host) (all []Finding) {
 	for _, c := range Checks() {
 		for _, f := range c.look(h) {
@@ -95,6 +95,6 @@ func one(v Verdict, do, format string, args ...any) []Finding {
 func ok(format string, args ...any) []Finding { return one(OK, "", format, args...) }
 
 // unknown is the only finding of a check that could not look.
-func unknown(do string, format string, args ...any) []Finding {
-	return one(Unknown, do, format, args...)
+func unknown(do, format string, args ...any) []Finding {
+	return one(Unknown, cmp.Or(do, "run it as root, on the node or in the daemon's Pod"), format, args...)
 }

@@ -138,9 +138,23 @@ func (h *Host) version() (major, minor int, known bool) {
 // hasIPVS reports whether IPVS is in the running kernel, loaded.
 func (h *Host) hasIPVS() bool { return h.exists("proc/thread-self/net/ip_vs") }
 
+// daemon asks the daemon how it is. kube-proxy answers at the same address in the same words.
+func (h *Host) daemon() error {
+	err := h.Daemon()
+	if errors.Is(err, ErrNotRunning) || len(h.KubeProxy.Value.Running) == 0 {
+		return err
+	}
+	for _, p := range h.processes("fairlead") {
+		if slices.Contains(p.command, "run") {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: what does is %s", ErrNotRunning, h.KubeProxy.Value.Running[0])
+}
+
 // running reports whether a daemon answers, content or not.
 func (h *Host) running() bool {
-	return h.Daemon != nil && !errors.Is(h.Daemon(), ErrNotRunning)
+	return h.Daemon != nil && !errors.Is(h.daemon(), ErrNotRunning)
 }
 
 // process is a program that runs in this network namespace, as far as can be seen.

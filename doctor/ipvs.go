@@ -15,13 +15,16 @@ const (
 )
 
 // noIPVS is what the checks of IPVS say where it is not loaded.
-func noIPVS() []Finding {
-	return unknown("fairlead run loads it; to look before: modprobe ip_vs", "IPVS is not loaded (see modules)")
+func noIPVS(h *Host) []Finding {
+	if h.moduleStates()("ip_vs") == moduleMissing {
+		return unknown("as modules says", "the kernel has no IPVS")
+	}
+	return unknown("fairlead run loads it; to look before: modprobe ip_vs", "IPVS is not loaded")
 }
 
 func lookConnectionTable(h *Host) []Finding {
 	if !h.hasIPVS() {
-		return noIPVS()
+		return noIPVS(h)
 	}
 	if h.exists("proc/sys/net/ipv4/vs/conn_lfactor") {
 		return ok("the table grows by itself (net.ipv4.vs.conn_lfactor is there)")
@@ -47,7 +50,7 @@ func lookConnectionTable(h *Host) []Finding {
 
 func lookEstimators(h *Host) []Finding {
 	if !h.hasIPVS() {
-		return noIPVS()
+		return noIPVS(h)
 	}
 	runs, err := h.sysctl("net/ipv4/vs/run_estimation")
 	switch {
@@ -84,7 +87,7 @@ func elsewhere(name string) bool {
 
 func lookSysctls(h *Host) []Finding {
 	if !h.hasIPVS() {
-		return noIPVS()
+		return noIPVS(h)
 	}
 	var found []Finding
 	var good, wrong, set []string
@@ -121,7 +124,7 @@ func lookSysctls(h *Host) []Finding {
 
 func lookConnReuseMode(h *Host) []Finding {
 	if !h.hasIPVS() {
-		return noIPVS()
+		return noIPVS(h)
 	}
 	mode, err := h.sysctl("net/ipv4/vs/conn_reuse_mode")
 	if err != nil {

@@ -34,7 +34,7 @@ func (h *Host) leftByKubeProxy(k KubeProxy) []Finding {
 	evidence := fmt.Sprintf("kube-proxy's: %s", few(k.Left, 6))
 	switch {
 	case len(k.Running) > 0:
-		return one(Note, "", "%s; it stays until kube-proxy has stopped", evidence)
+		return one(Note, "stop kube-proxy on this node, without --cleanup", "%s; it stays until kube-proxy has stopped", evidence)
 	case !h.Want.RemoveKubeProxy:
 		return one(Warning, "set takeover.removeKubeProxy: true", "%s; it is in force, and stays as takeover.removeKubeProxy is false", evidence)
 	case h.running():
@@ -64,7 +64,7 @@ func lookIPVSUsers(h *Host) []Finding {
 	case len(found) > 0:
 		return found
 	case !h.hasIPVS():
-		return noIPVS()
+		return noIPVS(h)
 	case h.Servers.Err != nil:
 		return unknown("ipvsadm -Ln", "cannot read the virtual servers: %v", h.Servers.Err)
 	}

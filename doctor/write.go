@@ -22,7 +22,12 @@ func Write(out io.Writer, all []Finding, colors bool) error {
 	}
 	var counts []string
 	for _, v := range Verdicts() {
-		counts = append(counts, fmt.Sprintf("%d %s", Count(all, v), v))
+		n := Count(all, v)
+		word := string(v)
+		if (v == Problem || v == Warning || v == Note) && n != 1 {
+			word += "s"
+		}
+		counts = append(counts, fmt.Sprintf("%d %s", n, word))
 	}
 	fmt.Fprintf(&text, "\n%s\n", strings.Join(counts, ", "))
 	_, err := io.WriteString(out, text.String())

@@ -25,7 +25,7 @@ func main() {
 }
 
 // run executes one command line and returns the exit status of the process:
-// 0, or 1 for any error. It is main without the process around it, for tests.
+// 0, 2 for problems that doctor has found, or 1 for any error. It is main without the process around it, for tests.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRootCommand()
 	root.SetArgs(args)
@@ -34,6 +34,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
+	}
+	if errors.Is(err, errProblems) {
+		return 2
 	}
 	if !errors.Is(err, errReported) {
 		printLines(stderr, "fairlead: ", err.Error())
