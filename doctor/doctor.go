@@ -48,6 +48,7 @@ func Checks() []Check {
 		{"conn-reuse-mode", "what IPVS does with a client port that is used again", lookConnReuseMode},
 		{"forwarding", "forwarding of IPv4, and of IPv6 where there is any", lookForwarding},
 		{"rp-filter", "devices that drop what comes another way than the answer would go", lookRPFilter},
+		{"device", "the device that VIPs are bound to", lookDevice},
 		{"bridge", "whether iptables sees what pods on one bridge send each other", lookBridge},
 		{"arp", "who answers ARP for addresses of load balancers", lookARP},
 		{"iptables", "the variant of iptables in use, and rules of the other one", lookIPTables},

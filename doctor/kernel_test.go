@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"testing"
 	"testing/fstest"
-
-	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
 func addrPort(text string) netip.AddrPort { return netip.MustParseAddrPort(text) }
@@ -85,7 +83,7 @@ func notLoaded(h *Host, files tree) {
 	delete(files, "sys/module/ip_vs/parameters/conn_tab_bits")
 	files.put("proc/modules", "")
 	files.put("lib/modules/6.1.0-1/modules.dep", "kernel/net/netfilter/ipvs/ip_vs.ko:")
-	h.Servers = Answer[[]Server]{Err: ipvs.ErrNoIPVS}
+	h.Servers = Answer[[]Server]{Err: errors.New("the kernel has no IPVS")}
 }
 
 func TestEstimators(t *testing.T) {

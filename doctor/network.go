@@ -100,6 +100,22 @@ func lookRPFilter(h *Host) []Finding {
 	}
 }
 
+func lookDevice(h *Host) []Finding {
+	if h.Devices.Err != nil {
+		return unknown("", "cannot list devices: %v", h.Devices.Err)
+	}
+	at := slices.IndexFunc(h.Devices.Value, func(d Device) bool { return d.Name == h.Want.Device })
+	switch {
+	case at >= 0 && h.Devices.Value[at].Type != "dummy":
+		return one(Problem, "set dummyInterface.name to another name, or remove that device", "%s is there, and is a %s: Fairlead refuses to start", h.Want.Device, h.Devices.Value[at].Type)
+	case at >= 0:
+		return ok("%s is a dummy", h.Want.Device)
+	case h.running():
+		return one(Warning, "look for "+h.Want.Device+" in the log of fairlead run; a restart makes it", "the daemon runs, and %s is not there: VIPs are bound nowhere", h.Want.Device)
+	}
+	return ok("%s is not there; fairlead run makes it", h.Want.Device)
+}
+
 func lookBridge(h *Host) []Finding {
 	if h.Devices.Err != nil {
 		return unknown("", "cannot list devices: %v", h.Devices.Err)

@@ -36,6 +36,16 @@ func TestRPFilter(t *testing.T) {
 	})
 }
 
+func TestDevice(t *testing.T) {
+	gone := func(h *Host) { h.Devices.Value = h.Devices.Value[:6] }
+	runCases(t, "device", []nodeCase{
+		{"another type", func(h *Host, _ tree) { h.Devices.Value[6].Type = "bridge" }, []finding{{Problem, "kube-ipvs0 is there, and is a bridge", "dummyInterface.name"}}},
+		{"gone", func(h *Host, _ tree) { gone(h) }, []finding{{Warning, "bound nowhere", "restart"}}},
+		{"not yet made", func(h *Host, _ tree) { gone(h); h.Daemon = func() error { return ErrNotRunning } }, []finding{{OK, "makes it", ""}}},
+		{"no devices", func(h *Host, _ tree) { h.Devices.Err = errors.New("EPERM") }, []finding{{Unknown, "EPERM", "as root"}}},
+	})
+}
+
 func TestBridge(t *testing.T) {
 	const file = "proc/sys/net/bridge/bridge-nf-call-iptables"
 	runCases(t, "bridge", []nodeCase{

@@ -69,9 +69,6 @@ func get(ctx context.Context, client *http.Client, url string) (date time.Time, 
 	if err != nil {
 		return date, 0, err
 	}
-	if client == nil {
-		client = http.DefaultClient
-	}
 	response, err := client.Do(request)
 	if err != nil {
 		return date, 0, err
@@ -99,7 +96,8 @@ func askDaemon(ctx context.Context, addr netip.AddrPort) func() error {
 	return sync.OnceValue(func() error {
 		ctx, stop := context.WithTimeout(ctx, askLimit)
 		defer stop()
-		_, _, err := get(ctx, nil, "http://"+reachable(addr).String()+"/livez")
+		direct := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // whatever proxy the environment names
+		_, _, err := get(ctx, direct, "http://"+reachable(addr).String()+"/livez")
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return fmt.Errorf("%w at %s (healthzBindAddress)", doctor.ErrNotRunning, reachable(addr))
 		}
