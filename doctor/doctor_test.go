@@ -43,6 +43,7 @@ func node() (*Host, tree) {
 		"proc/modules":                                "ip_vs 200704 2 ip_vs_rr, Live 0x0\nip_vs_rr 16384 1 - Live 0x0\nip_set 61440 0 - Live 0x0\nxt_set 16384 2 - Live 0x0",
 		"lib/modules/6.1.0-1/modules.builtin":         "kernel/net/netfilter/nf_conntrack.ko",
 		"lib/modules/6.1.0-1/modules.dep":             "kernel/drivers/net/dummy.ko:\nkernel/net/netfilter/ipset/ip_set_hash_ip.ko.xz: kernel/x.ko\nkernel/ip_set_hash_ipport.ko:\nkernel/ip_set_hash_netnet.ko:\nkernel/ip_set_hash_ipportnet.ko:",
+		"proc/2/comm":                                 "kthreadd",
 		"proc/7/comm":                                 "fairlead",
 		"proc/7/cmdline":                              "fairlead\x00run\x00",
 		"proc/sys/net/bridge/bridge-nf-call-iptables": "1",

@@ -17,6 +17,11 @@ func lookPrivileges(h *Host) []Finding {
 	if h.Privileges != nil {
 		return unknown("sudo fairlead doctor", "%v: some checks cannot look", h.Privileges)
 	}
+	// A thread of the kernel's, which is there in the host's PID namespace only.
+	if name, _ := h.text("proc/2/comm"); name != "kthreadd" {
+		return unknown("run it on the node, or with hostPID: true",
+			"the node's processes cannot be seen from this container: kube-proxy, Cilium, kube-router, MetalLB, kube-vip, keepalived and firewalld are not noticed by them")
+	}
 	return ok("may administer the network")
 }
 

@@ -14,6 +14,7 @@ func addrPort(text string) netip.AddrPort { return netip.MustParseAddrPort(text)
 func TestPrivileges(t *testing.T) {
 	runCases(t, "privileges", []nodeCase{
 		{"none", func(h *Host, _ tree) { h.Privileges = errors.New("not allowed") }, []finding{{Unknown, "not allowed", "sudo fairlead doctor"}}},
+		{"in a container", func(_ *Host, files tree) { delete(files, "proc/2/comm") }, []finding{{Unknown, "processes cannot be seen", "hostPID: true"}}},
 	})
 }
 

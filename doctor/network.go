@@ -15,6 +15,8 @@ func lookForwarding(h *Host) []Finding {
 	switch {
 	case err != nil:
 		found = unknown("", "cannot read %s: %v", dotted(v4), err)
+	case four == "0" && !h.running():
+		found = one(Warning, "fairlead run sets it; by hand: sysctl -w net.ipv4.ip_forward=1", "net.ipv4.ip_forward = 0: nothing is forwarded to pods, nor their answers")
 	case four == "0":
 		found = one(Problem, "sysctl -w net.ipv4.ip_forward=1", "net.ipv4.ip_forward = 0: nothing is forwarded to pods, nor their answers")
 	}
@@ -166,5 +168,5 @@ func lookARP(h *Host) []Finding {
 	case len(announcers) > 0:
 		return one(Warning, "set ipvs.strictARP: true", "%s, and %s runs: every node answers for every load balancer's address, not only the one that has it", evidence, announcers[0])
 	}
-	return ok("%s; nothing that announces addresses by ARP runs here", evidence)
+	return ok("%s; nothing is seen that announces addresses by ARP", evidence)
 }

@@ -12,6 +12,7 @@ func TestForwarding(t *testing.T) {
 	}
 	runCases(t, "forwarding", []nodeCase{
 		{"none", func(_ *Host, files tree) { files.put(v4, "0") }, []finding{{Problem, "net.ipv4.ip_forward = 0", "net.ipv4.ip_forward=1"}}},
+		{"none yet", func(h *Host, files tree) { files.put(v4, "0"); h.Daemon = func() error { return ErrNotRunning } }, []finding{{Warning, "net.ipv4.ip_forward = 0", "fairlead run sets it"}}},
 		{"none of IPv6, and no IPv6", func(_ *Host, files tree) { files.put(v6, "0") }, []finding{{OK, "forwarding = 0", ""}}},
 		{"none of IPv6, which pods have", func(h *Host, files tree) { h.Want.IPv6 = true; files.put(v6, "0") }, []finding{{Problem, "clusterCIDR has IPv6", "net.ipv6.conf.all.forwarding=1"}}},
 		{"none of IPv6, which a Service has", func(h *Host, files tree) { ipv6(h); files.put(v6, "0") }, []finding{{Problem, "virtual server tcp [fd00::10]:53", "net.ipv6.conf.all.forwarding=1"}}},

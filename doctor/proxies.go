@@ -26,7 +26,7 @@ func lookKubeProxy(h *Host) []Finding {
 	if len(found) > 0 {
 		return found
 	}
-	return ok("none runs here, and nothing of one is left")
+	return ok("none is seen to run, and nothing of one is left")
 }
 
 // leftByKubeProxy says what becomes of what is there of kube-proxy's.
@@ -82,7 +82,7 @@ func lookClashes(h *Host) []Finding {
 	case h.Devices.Err != nil:
 		return unknown("", "cannot list devices: %v", h.Devices.Err)
 	}
-	return ok("none of those that are known")
+	return ok("none that is known is seen")
 }
 
 // lookCilium reads the agent's configuration where it is mounted in its own file system.

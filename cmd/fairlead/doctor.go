@@ -24,8 +24,9 @@ func newDoctorCommand() *cobra.Command {
 		Short: "Say what is wrong with this node, and what to do",
 		Long: `Say what is wrong with this node: kernel and modules, IPVS, sysctls, iptables,
 connection tracking, what kube-proxy left, other programs that do not go with
-Fairlead, the API server, the clock and the daemon itself. It changes nothing,
-loads no module, and takes some seconds at most.
+Fairlead, the API server, the clock and the daemon itself. It writes nothing and
+does not load IPVS; asked for rules and sets, the kernel may load nf_tables and
+ip_set. It takes some seconds at most.
 
 Each finding has a verdict, the evidence and what to do. The verdicts are
   problem   Services fail, or will

@@ -111,7 +111,7 @@ func TestTheDoctorFindsSysctlsThatAreWrong(t *testing.T) {
 	kerneltest.Run(t, "sysctl", "-w", "net.ipv4.conf.up0.rp_filter=2") // as it says
 
 	write(t, "/proc/sys/net/ipv4/ip_forward", "0")
-	wantOnly(t, diagnose(t, cfg), "forwarding", "problem: net.ipv4.ip_forward = 0", "sysctl -w net.ipv4.ip_forward=1")
+	wantOnly(t, diagnose(t, cfg), "forwarding", "warning: net.ipv4.ip_forward = 0", "sysctl -w net.ipv4.ip_forward=1")
 	write(t, "/proc/sys/net/ipv4/ip_forward", "1")
 
 	write(t, "/proc/sys/net/ipv4/vs/conn_reuse_mode", "0")
