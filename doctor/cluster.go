@@ -46,7 +46,7 @@ func lookClock(h *Host) []Finding {
 	case h.Clock.Err != nil:
 		return unknown("timedatectl", "the API server did not tell its time: %v", h.Clock.Err)
 	case off >= clockBad:
-		return one(Problem, do, "this node's clock is %s %s the API server's: certificates and tokens are refused", off, word)
+		return one(Problem, do, "this node's clock is %s %s the API server's: certificates and tokens can be refused", off, word)
 	case off >= clockOff:
 		return one(Warning, do, "this node's clock is %s %s the API server's", off, word)
 	}
@@ -71,6 +71,9 @@ func lookDaemon(h *Host) []Finding {
 		return one(Problem, "start it: fairlead run; why it stopped: journalctl -u fairlead, or kubectl logs --previous", "%v, and %d of its virtual servers are in force as it left them", err, ours)
 	case errors.Is(err, ErrNotRunning):
 		return one(Note, "fairlead run", "%v", err)
+	case errors.Is(err, ErrUnhealthy):
+		return one(Problem, "its log says why: journalctl -u fairlead, or kubectl logs", "%v", err)
 	}
-	return one(Problem, "its log says why: journalctl -u fairlead, or kubectl logs", "it runs, and is not content: %v", err)
+	// Packets of the loopback are dropped by filters and by a full conntrack table, too.
+	return one(Problem, "solve the other problems first; then its log: journalctl -u fairlead, or kubectl logs", "the daemon neither answers nor refuses to: %v", err)
 }

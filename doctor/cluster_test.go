@@ -113,7 +113,8 @@ func TestDaemon(t *testing.T) {
 	runCases(t, "daemon", []nodeCase{
 		{"gone, with virtual servers left", func(h *Host, _ tree) { h.Daemon = none }, []finding{{Problem, "no daemon answers at 127.0.0.1:10256, and 1 of its virtual servers", "journalctl -u fairlead"}}},
 		{"not started", func(h *Host, _ tree) { h.Daemon, h.Servers.Value = none, nil }, []finding{{Note, "no daemon answers", "fairlead run"}}},
-		{"not content", func(h *Host, _ tree) { h.Daemon = func() error { return errors.New("503") } }, []finding{{Problem, "not content: 503", "log"}}},
+		{"not content", func(h *Host, _ tree) { h.Daemon = func() error { return fmt.Errorf("%w: 503", ErrUnhealthy) } }, []finding{{Problem, "not content: 503", "log"}}},
+		{"silent", func(h *Host, _ tree) { h.Daemon = func() error { return errors.New("timeout") } }, []finding{{Problem, "neither answers nor refuses to: timeout", "other problems first"}}},
 		{"it is kube-proxy that answers", func(h *Host, files tree) {
 			delete(files, "proc/7/comm")
 			h.KubeProxy.Value.Running, h.Servers.Value = []string{"kube-proxy (process 12)"}, nil

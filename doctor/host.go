@@ -34,11 +34,14 @@ type Host struct {
 	KubeProxy Answer[KubeProxy]
 	Source    Source
 	Clock     Answer[time.Duration] // how much this node's clock is ahead of the API server's
-	Daemon    func() error          // asks the daemon how it is; ErrNotRunning where none answers. nil: nobody can ask
+	Daemon    func() error          // asks the daemon how it is: nil, ErrUnhealthy, ErrNotRunning, or why there is no answer. nil: nobody can ask
 }
 
-// ErrNotRunning says that no daemon answers.
+// ErrNotRunning says that nobody listens where the daemon should.
 var ErrNotRunning = errors.New("no daemon answers")
+
+// ErrUnhealthy says that the daemon has answered, and is not content.
+var ErrUnhealthy = errors.New("the daemon runs, and is not content")
 
 // ErrNoClock says that there is no other clock to compare with.
 var ErrNoClock = errors.New("there is no API server to compare with")
@@ -154,7 +157,11 @@ func (h *Host) daemon() error {
 
 // running reports whether a daemon answers, content or not.
 func (h *Host) running() bool {
-	return h.Daemon != nil && !errors.Is(h.daemon(), ErrNotRunning)
+	if h.Daemon == nil {
+		return false
+	}
+	err := h.daemon()
+	return err == nil || errors.Is(err, ErrUnhealthy)
 }
 
 // process is a program that runs in this network namespace, as far as can be seen.

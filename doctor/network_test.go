@@ -42,6 +42,8 @@ func TestDevice(t *testing.T) {
 	runCases(t, "device", []nodeCase{
 		{"another type", func(h *Host, _ tree) { h.Devices.Value[6].Type = "bridge" }, []finding{{Problem, "kube-ipvs0 is there, and is a bridge", "dummyInterface.name"}}},
 		{"gone", func(h *Host, _ tree) { gone(h) }, []finding{{Warning, "bound nowhere", "restart"}}},
+		{"gone, and nobody knows of a daemon", func(h *Host, _ tree) { gone(h); h.Daemon = func() error { return errors.New("timeout") } }, []finding{{OK, "makes it", ""}}},
+		{"not content, and gone", func(h *Host, _ tree) { gone(h); h.Daemon = func() error { return ErrUnhealthy } }, []finding{{Warning, "bound nowhere", "restart"}}},
 		{"not yet made", func(h *Host, _ tree) { gone(h); h.Daemon = func() error { return ErrNotRunning } }, []finding{{OK, "makes it", ""}}},
 		{"no devices", func(h *Host, _ tree) { h.Devices.Err = errors.New("EPERM") }, []finding{{Unknown, "EPERM", "as root"}}},
 	})

@@ -97,9 +97,12 @@ func askDaemon(ctx context.Context, addr netip.AddrPort) func() error {
 		ctx, stop := context.WithTimeout(ctx, askLimit)
 		defer stop()
 		direct := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // whatever proxy the environment names
-		_, _, err := get(ctx, direct, "http://"+reachable(addr).String()+"/livez")
+		_, status, err := get(ctx, direct, "http://"+reachable(addr).String()+"/livez")
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return fmt.Errorf("%w at %s (healthzBindAddress)", doctor.ErrNotRunning, reachable(addr))
+		}
+		if err != nil && status != 0 {
+			return fmt.Errorf("%w: %w", doctor.ErrUnhealthy, err)
 		}
 		return err
 	})

@@ -106,7 +106,7 @@ func TestTheDaemonIsAskedOnce(t *testing.T) {
 	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
 	ask := askDaemon(t.Context(), netip.MustParseAddrPort("0.0.0.0:"+port))
 	for range 2 {
-		if err := ask(); err == nil || errors.Is(err, doctor.ErrNotRunning) || !strings.Contains(err.Error(), `503 Service Unavailable {"healthy":false}`) {
+		if err := ask(); !errors.Is(err, doctor.ErrUnhealthy) || !strings.Contains(err.Error(), `503 Service Unavailable {"healthy":false}`) {
 			t.Error(err)
 		}
 	}
