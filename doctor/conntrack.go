@@ -3,8 +3,7 @@ package doctor
 import "fmt"
 
 const (
-	conntrackHigh = 80 // percent
-	conntrackFull = 95
+	conntrackFull = 95 // percent
 	hashSize      = "/sys/module/nf_conntrack/parameters/hashsize"
 )
 
@@ -28,7 +27,7 @@ func lookConntrack(h *Host) []Finding {
 	switch {
 	case percent >= conntrackFull:
 		found = one(Problem, do, "%s: new connections are dropped when it is full", evidence)
-	case percent >= conntrackHigh:
+	case percent >= ConntrackHigh:
 		found = one(Warning, do, "%s: new connections are dropped when it is full", evidence)
 	}
 	buckets, err := h.number(hashSize[1:])

@@ -9,9 +9,16 @@ import (
 	"strings"
 )
 
+// From where on there is too much. The daemon warns from there on, too.
 const (
-	connsPerBucket = 4      // more, and every packet walks a chain
-	manyServers    = 10_000 // virtual and real: what one CPU can look at without a pause that hurts, before Linux 6.2
+	ConnectionsPerBucket = 4 // more, and every packet walks a chain
+
+	// ManyServers are as many virtual and real servers as one CPU can look at without a pause that hurts. Before Linux
+	// 6.2, it looks at the rates of all of them in a row, in a softirq, every two seconds. That takes about 4 us each, in
+	// which no packet of that CPU moves (estimation_timer, net/netfilter/ipvs/ip_vs_est.c).
+	ManyServers = 10_000
+
+	ConntrackHigh = 80 // percent of the connections that can be tracked
 )
 
 // noIPVS is what the checks of IPVS say where it is not loaded.
@@ -41,7 +48,7 @@ func lookConnectionTable(h *Host) []Finding {
 	for _, s := range h.Servers.Value {
 		connections += s.Connections
 	}
-	if connections > connsPerBucket<<tableBits {
+	if connections > ConnectionsPerBucket<<tableBits {
 		do := fmt.Sprintf("echo 'options ip_vs conn_tab_bits=%d' > /etc/modprobe.d/ip_vs.conf, then reboot the node", min(bits.Len(uint(connections)), 20))
 		return one(Warning, do, "%d connections in %d buckets: every packet walks a chain", connections, 1<<tableBits)
 	}
@@ -69,7 +76,7 @@ func lookEstimators(h *Host) []Finding {
 	}
 	evidence := fmt.Sprintf("rates of %d virtual and real servers are estimated on one CPU every two seconds (Linux %s)", servers, h.Release)
 	switch {
-	case servers <= manyServers:
+	case servers <= ManyServers:
 		return ok("%s", evidence)
 	case err != nil:
 		return one(Warning, "update the kernel to 6.2 or later", "%s, and the kernel has no net.ipv4.vs.run_estimation to stop it", evidence)

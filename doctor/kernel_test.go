@@ -89,7 +89,7 @@ func notLoaded(h *Host, files tree) {
 
 func TestEstimators(t *testing.T) {
 	const file = "proc/sys/net/ipv4/vs/run_estimation"
-	many := func(h *Host) { h.Servers.Value[0].Reals = manyServers }
+	many := func(h *Host) { h.Servers.Value[0].Reals = ManyServers }
 	runCases(t, "estimators", []nodeCase{
 		{"few", func(*Host, tree) {}, []finding{{OK, "3 virtual and real servers", ""}}},
 		{"many", func(h *Host, _ tree) { many(h) }, []finding{{Warning, "10001 virtual and real servers", "run_estimation=0"}}},
