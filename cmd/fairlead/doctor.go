@@ -35,8 +35,9 @@ Each finding has a verdict, the evidence and what to do. The verdicts are
   note      worth knowing
   ok        nothing to do
 
-Run it as root, with the daemon's configuration; in a cluster, in the daemon's
-Pod: kubectl -n kube-system exec POD -- fairlead doctor --config FILE.
+Run it as root on the node, with the daemon's configuration, or in the daemon's
+Pod, from where it does not see the node's processes:
+kubectl -n kube-system exec POD -- fairlead doctor --config /etc/fairlead/config.yaml
 
 The exit status is 0 if there is no problem, 2 if there is one, and 1 if the
 command itself fails.`,
