@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,9 +11,6 @@ import (
 
 	"github.com/fairlead-lb/fairlead/doctor"
 )
-
-// errProblems ends a command with exit status 2: it did its work, and what it looked at is not well.
-var errProblems = errors.New("there are problems, which have been printed")
 
 // newDoctorCommand returns `fairlead doctor`.
 func newDoctorCommand() *cobra.Command {
@@ -65,7 +61,7 @@ command itself fails.`,
 	return cmd
 }
 
-// runDoctor examines this node. It returns errProblems if it has found one.
+// runDoctor examines this node. A problem is an exitStatus.
 func runDoctor(ctx context.Context, cfg Config, configured, asJSON bool, out io.Writer) error {
 	host, err := examined(ctx, cfg)
 	if err != nil {
@@ -73,7 +69,7 @@ func runDoctor(ctx context.Context, cfg Config, configured, asJSON bool, out io.
 	}
 	host.Source, host.Clock = askSource(ctx, cfg)
 	host.Source.Configured = configured || cfg.ClientConnection.Kubeconfig != ""
-	host.Daemon = askDaemon(ctx, cfg.HealthzBindAddress)
+	host.Daemon = askDaemon(ctx, cfg)
 	found := doctor.Examine(host)
 	if asJSON {
 		err = writeJSON(out, diagnosis{found, countVerdicts(found)})
@@ -81,7 +77,7 @@ func runDoctor(ctx context.Context, cfg Config, configured, asJSON bool, out io.
 		err = doctor.Write(out, found, wantsColors(out))
 	}
 	if err == nil && doctor.Count(found, doctor.Problem) > 0 {
-		err = errProblems
+		err = exitStatus{status: 2} // the last line has said so
 	}
 	return err
 }

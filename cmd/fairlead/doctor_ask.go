@@ -17,6 +17,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/controller/source"
 	"github.com/fairlead-lb/fairlead/doctor"
+	"github.com/fairlead-lb/fairlead/view"
 )
 
 // askLimit is how long the API server and the daemon have to answer.
@@ -89,23 +90,42 @@ func firstLine(text string) string {
 }
 
 // askDaemon returns what asks the daemon, at most once. Without an address there is nobody to ask.
-func askDaemon(ctx context.Context, addr netip.AddrPort) func() error {
-	if !addr.IsValid() {
+func askDaemon(ctx context.Context, cfg Config) func() error {
+	if cfg.SocketPath == "" && !cfg.HealthzBindAddress.IsValid() {
 		return nil
 	}
 	return sync.OnceValue(func() error {
 		ctx, stop := context.WithTimeout(ctx, askLimit)
 		defer stop()
-		direct := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // whatever proxy the environment names
-		_, status, err := get(ctx, direct, "http://"+reachable(addr).String()+"/livez")
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			return fmt.Errorf("%w at %s (healthzBindAddress)", doctor.ErrNotRunning, reachable(addr))
+		if cfg.SocketPath != "" {
+			status, err := view.NewClient(cfg.SocketPath).Status(ctx)
+			switch {
+			case err == nil && !status.Healthy:
+				return fmt.Errorf("%w: %s; last error: %s", doctor.ErrUnhealthy, healthText(status), errorLine(status))
+			case err == nil:
+				return nil
+			case !cfg.HealthzBindAddress.IsValid() && errors.Is(err, view.ErrNoDaemon):
+				return fmt.Errorf("%w at %s (socketPath)", doctor.ErrNotRunning, cfg.SocketPath)
+			case !cfg.HealthzBindAddress.IsValid():
+				return err
+			}
 		}
-		if err != nil && status != 0 {
-			return fmt.Errorf("%w: %w", doctor.ErrUnhealthy, err)
-		}
-		return err
+		// The socket of a daemon in a Pod is in there.
+		return askHealth(ctx, reachable(cfg.HealthzBindAddress))
 	})
+}
+
+// askHealth asks whoever listens at addr.
+func askHealth(ctx context.Context, addr netip.AddrPort) error {
+	direct := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // whatever proxy the environment names
+	_, status, err := get(ctx, direct, "http://"+addr.String()+"/livez")
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w at %s (healthzBindAddress)", doctor.ErrNotRunning, addr)
+	case err != nil && status != 0:
+		return fmt.Errorf("%w: %w", doctor.ErrUnhealthy, err)
+	}
+	return err
 }
 
 // reachable returns where to connect to what listens at addr.

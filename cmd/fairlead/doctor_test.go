@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fairlead-lb/fairlead/doctor"
+	"github.com/fairlead-lb/fairlead/view"
 )
 
 // kubeconfigOf returns the path of a kubeconfig for a server.
@@ -104,7 +105,7 @@ func TestTheDaemonIsAskedOnce(t *testing.T) {
 	}))
 	defer server.Close()
 	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	ask := askDaemon(t.Context(), netip.MustParseAddrPort("0.0.0.0:"+port))
+	ask := askDaemon(t.Context(), Config{HealthzBindAddress: netip.MustParseAddrPort("0.0.0.0:" + port), SocketPath: filepath.Join(t.TempDir(), "of-a-pod.sock")})
 	for range 2 {
 		if err := ask(); !errors.Is(err, doctor.ErrUnhealthy) || !strings.Contains(err.Error(), `503 Service Unavailable {"healthy":false}`) {
 			t.Error(err)
@@ -113,11 +114,42 @@ func TestTheDaemonIsAskedOnce(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("asked %d times", asked)
 	}
-	if err := askDaemon(t.Context(), freePorts(t, 1)[0])(); !errors.Is(err, doctor.ErrNotRunning) {
+	if err := askDaemon(t.Context(), Config{HealthzBindAddress: freePorts(t, 1)[0]})(); !errors.Is(err, doctor.ErrNotRunning) {
 		t.Error(err)
 	}
-	if askDaemon(t.Context(), netip.AddrPort{}) != nil {
-		t.Error("healthzBindAddress is off, and somebody is asked")
+	if askDaemon(t.Context(), Config{}) != nil {
+		t.Error("nobody listens, and somebody is asked")
+	}
+}
+
+// statusSource is a daemon that tells how it is, and no more.
+type statusSource struct {
+	view.Source
+	status view.Status
+}
+
+func (s statusSource) Status(context.Context) (view.Status, error) { return s.status, nil }
+
+func TestTheDaemonIsAskedByItsSocket(t *testing.T) {
+	ask := func(status view.Status) error {
+		path := filepath.Join(t.TempDir(), "fairlead.sock")
+		if err := askDaemon(t.Context(), Config{SocketPath: path})(); !errors.Is(err, doctor.ErrNotRunning) || !strings.Contains(err.Error(), path) {
+			t.Errorf("before there is a socket: %v", err)
+		}
+		listener, err := listenUnix(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: view.Handler(statusSource{status: status})}
+		go func() { _ = server.Serve(listener) }() // until it is closed
+		defer server.Close()
+		return askDaemon(t.Context(), Config{SocketPath: path})()
+	}
+	if err := ask(view.Status{Healthy: true}); err != nil {
+		t.Error(err)
+	}
+	if err := ask(view.Status{Eligible: true}); !errors.Is(err, doctor.ErrUnhealthy) || !strings.Contains(err.Error(), "NOT HEALTHY; the last round ended never; last error: none") {
+		t.Error(err)
 	}
 }
 
