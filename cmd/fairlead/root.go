@@ -18,6 +18,7 @@ kernel's IPVS table equal to the cluster's Services and EndpointSlices.`,
 		Example: `  fairlead run --config /etc/fairlead/config.yaml
   fairlead status
   fairlead explain default/web
+  fairlead doctor --config /etc/fairlead/config.yaml
   fairlead config defaults > config.yaml
   fairlead cleanup`,
 		Version: readBuild().Version,
@@ -31,7 +32,7 @@ kernel's IPVS table equal to the cluster's Services and EndpointSlices.`,
 	}
 	root.SetVersionTemplate("fairlead {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err.Error()) })
-	root.AddCommand(newRunCommand(), newStatusCommand(), newGetCommand(), newExplainCommand(),
+	root.AddCommand(newRunCommand(), newStatusCommand(), newGetCommand(), newExplainCommand(), newDoctorCommand(),
 		newCleanupCommand(), newConfigCommand(), newVersionCommand())
 	return root
 }
