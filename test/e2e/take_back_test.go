@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -28,14 +27,14 @@ func (k *takeover) back(d *daemon, config string) *daemon {
 			}
 		}
 	}
-	traffic := newTraffic(k.t, k.held(k.tcp), stream, k.udp)
+	traffic := newTraffic(k.t, k.tcp, stream, k.udp)
 	traffic.mayMiss = int64(len(traffic.talkers)) // one of each flow may be under way when it moves
 	traffic.evidence = k.connection
 	traffic.more(50)
 	started := time.Now()
 	d.stop()
 	proxy := k.kubeProxy()
-	k.documented("until ")
+	k.serves()
 	if err := k.programmed(); err != nil {
 		k.t.Errorf("docs/migration.md takes kube-proxy for ready too early: %v", err)
 	}
@@ -43,10 +42,11 @@ func (k *takeover) back(d *daemon, config string) *daemon {
 	traffic.more(50)
 	var out string
 	var err error
+	cleanup := k.documented(docCleanup, config)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		out, err = k.node.Run(context.Background(), mustEnv(k.t, "FAIRLEAD_TEST_BIN"), "cleanup", "--config", config, "--drain", "5m")
+		out, err = k.node.Run(context.Background(), cleanup[0], cleanup[1:]...)
 	}()
 	traffic.more(200)
 	figures := traffic.result()
@@ -130,23 +130,6 @@ func (k *takeover) nothingOfFairleads() {
 	if strings.Contains(out, "kube-ipvs0") {
 		k.t.Errorf("devices:\n%s", out)
 	}
-}
-
-// documented runs the command in docs/migration.md that begins like this.
-func (k *takeover) documented(begin string) {
-	k.t.Helper()
-	text, err := os.ReadFile("../../docs/migration.md")
-	must(k.t, err)
-	for line := range strings.Lines(string(text)) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, begin) {
-			out, err := k.node.Run(k.t.Context(), "timeout", "240", "bash", "-c", line)
-			if err != nil {
-				k.t.Fatalf("%s: %v\n%s", line, err, out)
-			}
-			return
-		}
-	}
-	k.t.Fatalf("docs/migration.md has no command %q", begin)
 }
 
 // clientPort finds the port of this end in an error about a connection.

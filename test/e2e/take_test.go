@@ -50,7 +50,6 @@ type takeover struct {
 	services []*svc
 	stale    *svc // goes while no proxy runs
 	tcp, udp []target
-	holders  map[*lab.Namespace]*lab.Namespace
 	before   map[string]string // rules of others, by program
 }
 
@@ -60,38 +59,9 @@ func newTakeover(t testing.TB, mode string) *takeover {
 	for i := range 20 {
 		k.services = append(k.services, k.serveKind(i))
 	}
-	k.addHolders()
 	k.stale = k.serve(nil)
 	k.api.endpoints(k.stale.name, k.a, k.b)
 	return k
-}
-
-// addHolders adds a pod and a client outside that the long-lived connections come from, and nothing else. IPVS
-// finds an answer's connection by endpoint and client alone. All Services here have the same endpoints, so a new
-// connection that happens to have a long-lived one's port would get in its way, whatever the proxy does.
-func (k *takeover) addHolders() {
-	k.t.Helper()
-	pod := k.scene.pod(k.node, "holder", "172.17.0.10", "fd00:17::10")
-	client, err := k.lab.AddClient("outholder")
-	must(k.t, err)
-	for _, prefix := range []string{"172.30.0.0/16", "fd00:172:30::/108", "172.31.0.0/16", "172.32.0.0/16", "fd00:172:31::/64", "fd00:172:32::/64"} {
-		must(k.t, client.AddRoute(prefix, k.node))
-	}
-	for _, addr := range []string{client.Addr4.String() + "/32", client.Addr6.String() + "/128"} {
-		must(k.t, k.far.AddRoute(addr, k.node))
-	}
-	k.holders = map[*lab.Namespace]*lab.Namespace{k.caller.Namespace: pod.Namespace, k.client.Namespace: client.Namespace}
-}
-
-// held are the same ways, for connections that stay open.
-func (k *takeover) held(targets []target) (held []target) {
-	for _, to := range targets {
-		if holder := k.holders[to.from]; holder != nil { // the node itself comes from a VIP, another one for each
-			to.from = holder
-		}
-		held = append(held, to)
-	}
-	return held
 }
 
 // serveKind makes the i-th Service: each of the four kinds of frontend in turn, with what changes the rules.
@@ -180,19 +150,20 @@ func (k *takeover) config() string {
 func (k *takeover) play() {
 	proxy := k.kubeProxy()
 	k.served(proxy)
-	k.documented("until ") // mode ipvs writes its sets last, and they tell what is its own
+	k.serves() // mode ipvs writes its sets last, and they tell what is its own
 	k.answers(proxy, target{k.caller.Namespace, "stale", k.stale.at(clusterIP, tcp4)})
 	k.shadowed()
 	k.foreign()
 	proxy.kill()
 	k.stale.delete()
 	theirs := k.look()
-	traffic := newTraffic(k.t, k.held(k.tcp), k.tcp, k.udp)
+	traffic := newTraffic(k.t, k.tcp, k.tcp, k.udp)
 	traffic.evidence = k.connection
 	traffic.more(100)
 	started := time.Now()
 	config := k.config()
-	d := start(k.t, k.node, config)
+	run := append(k.documented(docRun, config), "--log-level", "debug")
+	d := launch(k.t, k.node, run[0], run[1:]...)
 	d.eventually("rid of kube-proxy's state", k.nothingOfKubeProxys)
 	took := time.Since(started)
 	traffic.more(200)

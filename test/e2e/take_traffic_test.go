@@ -50,7 +50,9 @@ const (
 	pace      = 20 * time.Millisecond // an emulated processor has to do the change, too
 )
 
-// newTraffic opens the connections and flows, and starts the stream.
+// newTraffic opens the connections and flows, and starts the stream. Each long-lived connection has a port of its own
+// (lab.Hold): all Services here have the same endpoints, so one that shared its client's port with a new connection
+// could stand still in IPVS, whatever the proxy does (docs/migration.md).
 func newTraffic(t testing.TB, long, tcp, udp []target) *traffic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -85,11 +85,12 @@ type Held struct {
 	pings int
 }
 
-// Hold opens a connection and keeps it until Close, or until the namespace goes.
+// Hold opens a connection and keeps it until Close, or until the namespace goes. Its local port is its own: no other
+// connection of the namespace has it.
 func Hold(ctx context.Context, n *Namespace, addr string) (*Held, error) {
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
 	defer cancel()
-	conn, err := n.DialContext(ctx, "tcp", addr)
+	conn, err := n.dial(ctx, "tcp", addr, &net.TCPAddr{Port: n.freshPort()})
 	if err != nil {
 		return nil, fmt.Errorf("hold: %w", err)
 	}
