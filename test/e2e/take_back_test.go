@@ -40,26 +40,40 @@ func (k *takeover) back(d *daemon, config string) *daemon {
 	}
 	k.t.Logf("kube-proxy serves at %s", time.Now().Format("15:04:05.000"))
 	traffic.more(50)
-	var out string
-	var err error
-	cleanup := k.documented(docCleanup, config)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		out, err = k.node.Run(context.Background(), cleanup[0], cleanup[1:]...)
-	}()
+	said, done := k.drain(proxy, config)
 	traffic.more(200)
+	if strings.Contains(said.String(), "deleted") {
+		k.t.Errorf("cleanup has not waited for the open connections:\n%s", said)
+	}
 	figures := traffic.result()
 	took := time.Since(started)
 	traffic.stop() // the drain ends with the connections
-	<-done
-	k.t.Logf("cleanup: %s", out)
+	err := <-done
+	k.t.Logf("cleanup: %s", said)
 	must(k.t, err)
 	k.report("back", took, figures)
 	k.nothingOfFairleads()
 	k.unharmed()
 	k.served(proxy)
 	return proxy
+}
+
+// drain starts the cleanup and waits until kube-proxy's rules are the only ones for new traffic.
+func (k *takeover) drain(proxy *daemon, config string) (said *buffer, done chan error) {
+	k.t.Helper()
+	said, done = new(buffer), make(chan error, 1)
+	command := k.documented(docCleanup, config)
+	cleanup := k.node.Command(context.Background(), command[0], command[1:]...)
+	cleanup.Stdout, cleanup.Stderr = said, said
+	must(k.t, cleanup.Start())
+	go func() { done <- cleanup.Wait() }()
+	proxy.eventually("drained by the cleanup", func() error {
+		if !strings.Contains(said.String(), "connections still open") {
+			return errors.New(said.String())
+		}
+		return nil
+	})
+	return said, done
 }
 
 // otherWay removes Fairlead first and starts kube-proxy then: what is open ends, and all is well in the end.

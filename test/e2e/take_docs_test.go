@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -90,7 +91,7 @@ func TestMigrationsObjects(t *testing.T) {
 		},
 	}, metav1.CreateOptions{})
 	must(t, err)
-	t.Cleanup(func() { must(t, daemonSets.Delete(s.api.ctx, "kube-proxy", metav1.DeleteOptions{})) })
+	t.Cleanup(func() { must(t, daemonSets.Delete(context.Background(), "kube-proxy", metav1.DeleteOptions{})) })
 	_, patch, _ := strings.Cut(docPatch, " -p ")
 	patched, err := daemonSets.Patch(t.Context(), "kube-proxy", types.StrategicMergePatchType, []byte(strings.Trim(patch, "'")), metav1.PatchOptions{})
 	must(t, err)

@@ -174,10 +174,7 @@ func (k *takeover) play() {
 	}
 	k.unharmed()
 	k.adopted(d, theirs)
-	proxy = k.back(d, config)
-	if k.mode == "iptables" && k.path == "" {
-		k.otherWay(proxy, config)
-	}
+	k.otherWay(k.back(d, config), config)
 }
 
 // report keeps the figures where the results are collected.
@@ -212,22 +209,13 @@ func (k *takeover) foreign() {
 	for _, family := range []string{"iptables", "ip6tables"} {
 		addr := map[string]string{"iptables": "192.0.2.7", "ip6tables": "2001:db8::7"}[family]
 		for _, variant := range []string{"-nft", "-legacy"} {
-			for _, rule := range []string{
-				"-t nat -N CNI-HOSTPORT", "-t nat -A CNI-HOSTPORT -p tcp --dport 81 -j RETURN",
-				"-t nat -I PREROUTING 1 -d " + addr + " -j CNI-HOSTPORT", "-t nat -A PREROUTING -d " + addr + " -j RETURN",
-				"-t nat -I OUTPUT 1 -d " + addr + " -m comment --comment interleaved -j RETURN", "-t nat -I POSTROUTING 1 -s " + addr + " -j MASQUERADE",
-				"-t filter -I INPUT 2 -s " + addr + " -j DROP", "-t filter -I FORWARD 2 -s " + addr + " -j DROP", "-t filter -A OUTPUT -d " + addr + " -j ACCEPT",
-				"-t filter -N KUBE-FIREWALL", "-t filter -A KUBE-FIREWALL -s " + addr + " -j DROP", "-t filter -A INPUT -j KUBE-FIREWALL",
-				"-t mangle -N KUBE-KUBELET-CANARY", "-t mangle -A FORWARD -s " + addr + " -j ACCEPT",
-			} {
-				_, err := k.node.Run(k.t.Context(), family+variant, strings.Fields(rule)...)
-				if err != nil { // the other variant's chains are empty
-					_, err = k.node.Run(k.t.Context(), family+variant, strings.Fields(strings.Replace(rule, " 2 ", " 1 ", 1))...)
-				}
-				if err != nil && !strings.Contains(rule, "-N KUBE-") { // kube-proxy makes KUBE-FIREWALL, too
-					k.t.Fatal(err)
-				}
+			// kube-proxy makes this one of the kubelet's, too
+			_, _ = k.node.Run(k.t.Context(), family+variant, "-t", "filter", "-N", "KUBE-FIREWALL")
+			err := k.restore(family+variant, strings.NewReplacer("ADDR", addr, "SECOND", "2").Replace(foreignRules))
+			if err != nil { // the chains of the variant that kube-proxy does not use are empty
+				err = k.restore(family+variant, strings.NewReplacer("ADDR", addr, "SECOND", "1").Replace(foreignRules))
 			}
+			must(k.t, err)
 		}
 	}
 	k.before = make(map[string]string)
@@ -236,6 +224,38 @@ func (k *takeover) foreign() {
 		k.t.Logf("%s:\n%s", program, k.before[program])
 	}
 }
+
+func (k *takeover) restore(program, rules string) error {
+	cmd := k.node.Command(k.t.Context(), program+"-restore", "--noflush")
+	cmd.Stdin = strings.NewReader(rules)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s-restore: %w: %s", program, err, out)
+	}
+	return nil
+}
+
+// foreignRules are before, between and behind kube-proxy's jumps. KUBE-FIREWALL and KUBE-KUBELET-CANARY are the
+// kubelet's. Table filter is the first: where it fails nothing has been written.
+const foreignRules = `*filter
+-A KUBE-FIREWALL -s ADDR -j DROP
+-I INPUT SECOND -s ADDR -j DROP
+-I FORWARD SECOND -s ADDR -j DROP
+-A OUTPUT -d ADDR -j ACCEPT
+-A INPUT -j KUBE-FIREWALL
+COMMIT
+*nat
+:CNI-HOSTPORT - [0:0]
+-A CNI-HOSTPORT -p tcp --dport 81 -j RETURN
+-I PREROUTING 1 -d ADDR -j CNI-HOSTPORT
+-A PREROUTING -d ADDR -j RETURN
+-I OUTPUT 1 -d ADDR -m comment --comment interleaved -j RETURN
+-I POSTROUTING 1 -s ADDR -j MASQUERADE
+COMMIT
+*mangle
+:KUBE-KUBELET-CANARY - [0:0]
+-A FORWARD -s ADDR -j ACCEPT
+COMMIT
+`
 
 // others returns the rules that are neither kube-proxy's nor Fairlead's, by the test's own words.
 func (k *takeover) others(program string) string {
