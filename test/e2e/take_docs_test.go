@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -52,6 +54,25 @@ func TestMigrationHasNoOtherCommands(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, commands); diff != "" {
 		t.Errorf("docs/migration.md has not the commands that are tested (-want +got):\n%s", diff)
+	}
+}
+
+// TestMigrationTellsWhatWasMeasured holds the table in docs/migration.md to the latest results of `make takeover`.
+func TestMigrationTellsWhatWasMeasured(t *testing.T) {
+	text, err := os.ReadFile("../../docs/results/takeover.json")
+	must(t, err)
+	var results []measured
+	must(t, json.Unmarshal(text, &results))
+	var table strings.Builder
+	table.WriteString("| mode | change | new connections | failed | the slowest | open connections | lost | datagrams | unanswered |\n|---|---|---|---|---|---|---|---|---|\n")
+	for _, r := range results {
+		fmt.Fprintf(&table, "| %s | %s | %d | %d | %d ms | %d | %d | %d | %d |\n",
+			r.Mode, r.Change, r.Opened, r.Failed, r.SlowestMilliseconds, r.LongLived, r.Lost, r.Datagrams, r.Unanswered)
+	}
+	page, err := os.ReadFile("../../docs/migration.md")
+	must(t, err)
+	if !strings.Contains(string(page), "\n"+table.String()+"\n") {
+		t.Errorf("docs/migration.md has not this table:\n%s", &table)
 	}
 }
 

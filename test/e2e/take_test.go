@@ -153,6 +153,7 @@ func (k *takeover) play() {
 	k.serves() // mode ipvs writes its sets last, and they tell what is its own
 	k.answers(proxy, target{k.caller.Namespace, "stale", k.stale.at(clusterIP, tcp4)})
 	k.shadowed()
+	k.onePort()
 	k.foreign()
 	proxy.kill()
 	k.stale.delete()
@@ -177,6 +178,13 @@ func (k *takeover) play() {
 	k.otherWay(k.back(d, config), config)
 }
 
+// measured is one line of docs/results/takeover.json.
+type measured struct {
+	Mode, Change string
+	Milliseconds int64
+	figures
+}
+
 // report keeps the figures where the results are collected.
 func (k *takeover) report(change string, took time.Duration, f figures) {
 	k.t.Helper()
@@ -184,18 +192,15 @@ func (k *takeover) report(change string, took time.Duration, f figures) {
 	if k.path != "" {
 		name += "-legacy"
 	}
-	line, err := json.Marshal(struct {
-		Mode, Change string
-		Milliseconds int64
-		figures
-	}{name, change, took.Milliseconds(), f})
+	line, err := json.Marshal(measured{name, change, took.Milliseconds(), f})
 	must(k.t, err)
 	k.t.Logf("%s", line)
 	dir := os.Getenv("FAIRLEAD_VM_RESULTS")
 	if dir == "" {
 		return
 	}
-	must(k.t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("takeover-%s-%s.json", name, change)), append(line, '\n'), 0o644))
+	turn := map[string]int{"takeover": 1, "back": 2}[change] // the files' names sort as the table does
+	must(k.t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("takeover-%s-%d.json", name, turn)), append(line, '\n'), 0o644))
 }
 
 // savers are the programs that show all rules of iptables.

@@ -2,9 +2,13 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // DialContext connects from inside the namespace; networks are "tcp", "udp" and "sctp". Only literal addresses are
@@ -25,6 +29,9 @@ func (n *Namespace) dial(ctx context.Context, network, addr string, from net.Add
 	}
 	dialer := net.Dialer{FallbackDelay: -1, LocalAddr: from}
 	dialer.SetMultipathTCP(false)
+	if _, tcp := from.(*net.TCPAddr); tcp {
+		dialer.Control = sharePort
+	}
 	err = n.Do(func() error {
 		if network == "sctp" {
 			conn, err = dialSCTP(ctx, to)
@@ -37,6 +44,12 @@ func (n *Namespace) dial(ctx context.Context, network, addr string, from net.Add
 		return nil, fmt.Errorf("from %s: %w", n.Name, err)
 	}
 	return conn, nil
+}
+
+// sharePort lets several connections have one local port, as long as they lead to different places.
+func sharePort(_, _ string, raw syscall.RawConn) (err error) {
+	controlErr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
+	return errors.Join(err, controlErr)
 }
 
 // The local ports of UDP sockets and held connections, below those that the kernel gives out.
