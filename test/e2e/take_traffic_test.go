@@ -160,10 +160,15 @@ func (f *traffic) more(connections int64) {
 	}
 }
 
-// stop ends the traffic.
-func (f *traffic) stop() {
+// quiet ends everything but the open connections, which nobody uses from then on.
+func (f *traffic) quiet() {
 	f.cancel()
 	f.wait.Wait()
+}
+
+// stop ends the traffic.
+func (f *traffic) stop() {
+	f.quiet()
 	for _, held := range f.held {
 		_ = held.Reset()
 	}
@@ -178,9 +183,10 @@ type figures struct {
 	SlowestMilliseconds                                    int64
 }
 
-// result counts, and fails the test for whatever was lost.
+// result quiets the traffic, counts, and fails the test for whatever was lost.
 func (f *traffic) result() figures {
 	f.t.Helper()
+	f.quiet()
 	var lost int64
 	for _, held := range f.held {
 		if held.Ping() != nil {

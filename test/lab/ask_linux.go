@@ -76,7 +76,7 @@ func AskMany(ctx context.Context, from *Namespace, network, addr string, n int) 
 	return counts, errs
 }
 
-// Held is a long-lived connection to a TCP server of the lab.
+// Held is a long-lived connection to a TCP server of the lab. One goroutine at a time may use it.
 type Held struct {
 	Answer Answer // the greeting
 
