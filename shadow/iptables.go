@@ -6,17 +6,16 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
-// FromIPTables reads mode iptables out of a listing of table nat of one family, as iptables-save prints it, into a
-// state. Rules lead from KUBE-SERVICES and KUBE-NODEPORTS to the chain of a Service port, and from there to those
+// FromIPTables reads mode iptables out of table nat in what iptables-save prints of one family, into a state. Rules lead from KUBE-SERVICES and KUBE-NODEPORTS to the chain of a Service port, and from there to those
 // of its endpoints, which translate. (kube-proxy, pkg/proxy/iptables/proxier.go)
 func FromIPTables(save string, ipv6 bool, into State) {
 	chains := make(map[string][]rule)
-	for line := range strings.Lines(save) {
-		if text, is := strings.CutPrefix(line, "-A "); is {
-			chain, text, _ := strings.Cut(strings.TrimSpace(text), " ")
+	for chain, rules := range iptsave.Parse(save)["nat"].Rules {
+		for _, text := range rules {
 			chains[chain] = append(chains[chain], parseRule(text))
 		}
 	}

@@ -44,7 +44,8 @@ func TestModeIPTablesIsRead(t *testing.T) {
 // TestLocalAndRestrictedServicesAreRead has a Service with internalTrafficPolicy Local, and one with source ranges.
 func TestLocalAndRestrictedServicesAreRead(t *testing.T) {
 	state := make(State)
-	FromIPTables(`-A KUBE-EXT-BBBBBBBBBBBBBBBB -j KUBE-SVC-BBBBBBBBBBBBBBBB
+	FromIPTables(`*nat
+-A KUBE-EXT-BBBBBBBBBBBBBBBB -j KUBE-SVC-BBBBBBBBBBBBBBBB
 -A KUBE-FW-BBBBBBBBBBBBBBBB -s 192.168.77.0/24 -m comment --comment "ns/ranges loadbalancer IP" -j KUBE-EXT-BBBBBBBBBBBBBBBB
 -A KUBE-FW-BBBBBBBBBBBBBBBB -m comment --comment "other traffic to ns/ranges will be dropped by KUBE-PROXY-FIREWALL"
 -A KUBE-SEP-AAAAAAAAAAAAAAAA -p tcp -m tcp -j DNAT --to-destination 10.1.0.1:8080
@@ -107,7 +108,7 @@ tcp 203.0.113.1:80 10.1.0.1:8080 10.1.0.2:8080
 }
 
 func FuzzFromIPTables(f *testing.F) {
-	f.Add("-A KUBE-SERVICES -d 10.0.0.1/32 -p tcp -m comment --comment \"a \\\" b\" -m tcp --dport 80 -j KUBE-SVC-A\n-A KUBE-SVC-A -j KUBE-SVC-A")
+	f.Add("*nat\n-A KUBE-SERVICES -d 10.0.0.1/32 -p tcp -m comment --comment \"a \\\" b\" -m tcp --dport 80 -j KUBE-SVC-A\n-A KUBE-SVC-A -j KUBE-SVC-A")
 	f.Fuzz(func(t *testing.T, save string) {
 		state := make(State)
 		FromIPTables(save, false, state)
