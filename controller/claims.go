@@ -32,6 +32,8 @@ type claims struct {
 
 	starved map[types.NamespacedName]struct{} // Services without a mark that they need
 
+	generation uint64 // of who has which virtual server
+
 	noLocalInternal, noLocalExternal int // Services whose Local policy finds no endpoint here
 
 	turned map[ipvs.Key]struct{} // UDP virtual servers whose clients may have to be told: see staleFlows
@@ -223,16 +225,19 @@ func (c *claims) bind(addr netip.Addr, claim *claim, bound bool) {
 func (c *claims) claim(key ipvs.Key, me claimant) (woken []types.NamespacedName) {
 	it := c.servers[key]
 	if it == nil {
+		c.generation++
 		c.servers[key] = &claim{claimants: []claimant{me}}
 		return nil
 	}
-	winner := it.claimants[0].name
+	before := it.claimants[0]
 	it.without(me.name)
 	it.claimants = append(it.claimants, me)
 	slices.SortFunc(it.claimants, claimant.compare)
-	if it.claimants[0].name == winner {
+	if now := it.claimants[0]; now.name == before.name {
+		c.generation += uint64(change(false, now.kind != before.kind))
 		return nil
 	}
+	c.generation++
 	return it.others(me.name) // one deleted and created again is younger now and may have lost
 }
 
@@ -242,6 +247,7 @@ func (c *claims) release(key ipvs.Key, name types.NamespacedName) (woken []types
 	it := c.servers[key]
 	winner := it.claimants[0].name
 	it.without(name)
+	c.generation++
 	if len(it.claimants) > 0 {
 		if winner == name {
 			return it.others(name)

@@ -19,6 +19,7 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/relay"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
+	"github.com/fairlead-lb/fairlead/view"
 )
 
 // Options are the controller's part of the configuration.
@@ -56,7 +57,7 @@ type Kernel struct {
 }
 
 // Controller keeps the kernel of one node equal to the cluster's Services. Run owns all its state;
-// Health and Metrics may be used from any goroutine.
+// Health and Metrics may be used from any goroutine, and whoever else wants to know something asks: see look.
 type Controller struct {
 	options Options
 	render  render.Options
@@ -94,6 +95,10 @@ type Controller struct {
 	inForce    chan struct{}
 	reread     atomic.Bool // see Reread
 
+	record record
+	looks  chan func()   // see look
+	ended  chan struct{} // closed when Run returns
+
 	Health  *Health
 	Metrics *Metrics
 }
@@ -105,6 +110,7 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 		options: o, log: log, source: src,
 		dirty: newDirty(),
 		stale: true, flows: k.Flows, inForce: make(chan struct{}),
+		looks: make(chan func()), ended: make(chan struct{}), record: newRecord(),
 		problems: newProblems(),
 		settings: make(map[types.NamespacedName]render.Settings),
 		relays:   make(map[types.NamespacedName][]netip.AddrPort),
@@ -162,6 +168,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer close(c.ended)
 	defer c.healthChecks.Close()
 	defer c.relay.Close()
 	c.objects = informers
@@ -182,10 +189,12 @@ func (c *Controller) work(ctx context.Context, synced func(context.Context) erro
 	if err := c.resync(time.Now()); err != nil { // rules and sets before anything else, and whatever the API server does
 		return fmt.Errorf("read the kernel: %w", err)
 	}
+	c.record.phase = view.PhaseWaiting
 	c.log.Info("waiting for the first list of Services and EndpointSlices")
-	if err := synced(ctx); err != nil {
+	if err := c.restUntil(func() error { return synced(ctx) }); err != nil {
 		return nil // stopped
 	}
+	c.record.phase = view.PhaseFilling
 	c.loop(ctx)
 	return nil
 }
@@ -259,19 +268,10 @@ func (c *Controller) loop(ctx context.Context) {
 		if !c.source.Complete() {
 			wait = min(wait, incompletePoll)
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-c.dirty.wake:
-		case <-timer.C:
-		}
-		timer.Stop()
+		c.rest(ctx, wait, c.dirty.wake)
 		c.gather(ctx, ended)
 		if pause := c.options.MinSyncPeriod - time.Since(started); pause > 0 {
-			select {
-			case <-ctx.Done():
-			case <-time.After(pause):
-			}
+			c.rest(ctx, pause, nil)
 		}
 		if ctx.Err() != nil {
 			return

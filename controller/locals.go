@@ -18,6 +18,9 @@ func (c *claims) replaceLocals(name types.NamespacedName, before, now *held, r r
 	for _, l := range r.Locals {
 		now.owners[markOwner{name, l.Port, l.Protocol}] = struct{}{}
 	}
+	if len(before.owners)+len(now.owners) > 0 {
+		c.generation++
+	}
 	for owner := range before.owners { // first, so that a port with a new name finds its mark again
 		if _, stays := now.owners[owner]; !stays {
 			c.marks.release(owner)

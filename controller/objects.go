@@ -25,6 +25,7 @@ type objects interface {
 	node() *corev1.Node    // this one
 	nodes() []*corev1.Node // all, as far as the source tells
 	names() []types.NamespacedName
+	count() int // of Services
 }
 
 const byService = "service" // index of EndpointSlices by the Service that they belong to
@@ -205,6 +206,8 @@ func (i *informers) names() (list []types.NamespacedName) {
 	}
 	return list
 }
+
+func (i *informers) count() int { return len(i.services.GetIndexer().ListKeys()) }
 
 // trimNodes trims Nodes, and of others than this one keeps only the addresses: there may be thousands.
 func trimNodes(self string) cache.TransformFunc {

@@ -55,6 +55,7 @@ func (c *Controller) tell(name types.NamespacedName, svc *corev1.Service, now []
 			c.log.Warn("part of a Service is not served", "service", name.String(), "more", len(fresh)-i)
 			return
 		}
+		c.record.note(name.String(), problem.Reason+": "+problem.Text)
 		c.log.Warn("part of a Service is not served", "service", name.String(), "reason", problem.Reason, "problem", problem.Text)
 		if c.options.Events != nil && svc != nil {
 			c.options.Events.Warning(svc, problem.Reason, problem.Text)

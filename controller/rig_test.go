@@ -61,6 +61,8 @@ func (w *world) nodes() []*corev1.Node {
 	}
 	return append([]*corev1.Node{w.this}, w.others...)
 }
+func (w *world) count() int { return len(w.services) }
+
 func (w *world) names() (list []types.NamespacedName) {
 	for name := range w.services {
 		list = append(list, name)

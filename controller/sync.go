@@ -14,10 +14,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
+	"github.com/fairlead-lb/fairlead/view"
 )
 
-// sliceSize is how many Services are written before the next ones are rendered. At a cold start the
-// first slice, with the API server and the DNS in it, is in force before the rest is looked at.
+// sliceSize is how many Services are written before the next ones are rendered. At a cold start the first slice is
+// the API server and the DNS alone: they are in force before the rest is looked at.
 const sliceSize = 512
 
 // A step of the audit that takes longer than stepLimit was too large, and after one of many small ones there is a
@@ -27,6 +28,12 @@ const (
 	stepPause = 50
 	leastStep = 16 // virtual servers
 	firstStep = 64
+)
+
+// See auditPeriod.
+const (
+	manyServers = 8192 // virtual servers to read in each sync period
+	mostPeriods = 4
 )
 
 // shownErrors is how many errors of one round are logged.
@@ -40,9 +47,13 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	c.stale = c.reread.Swap(false) || c.stale
 	errs := []error{c.followFacts(), c.resync(now)}
 	before := c.writes()
-	services := 0
+	services, size := 0, sliceSize
+	if !c.settled {
+		size = 0 // those that come first alone
+	}
 	for ctx.Err() == nil {
-		names, since := c.dirty.take(sliceSize)
+		names, since := c.dirty.take(size)
+		size = sliceSize
 		c.Health.started(since, len(names) > 0)
 		_, more := c.dirty.oldest()
 		first := !more && !c.settled
@@ -56,6 +67,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 		if !more {
 			break
 		}
+		c.answer()
 	}
 	errs = append(errs, c.deleteStaleFlows())
 	err := errors.Join(errs...)
@@ -64,7 +76,9 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	c.tellInForce(err)
 	c.Metrics.synced(c, took, err)
 	c.Metrics.programmed(c.dirty.happened(func(name types.NamespacedName) bool { return err == nil || c.claims.inForce(name) }), time.Now())
+	c.record.ended(err)
 	if writes := c.writes() - before; writes > 0 {
+		c.record.synced(services, writes, took)
 		c.log.Info("synced", "services", services, "writes", writes,
 			"took", took.Round(time.Microsecond), "draining", c.ipvs.Draining())
 	}
@@ -72,6 +86,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 
 // tellSettled says that everything listed at the start has been written, and how much that is.
 func (c *Controller) tellSettled() {
+	c.record.phase = view.PhaseRunning
 	if c.options.Settled != nil {
 		c.options.Settled()
 	}
@@ -138,6 +153,13 @@ func (c *Controller) resync(now time.Time) error {
 	return nil
 }
 
+// auditPeriod is the time that one audit of the whole kernel takes: the sync period where there is little to read, and
+// up to four of them where there is very much, so that an idle node stays idle.
+func (c *Controller) auditPeriod() time.Duration {
+	periods := 1 + c.ipvs.Size().VirtualServers/manyServers
+	return c.options.SyncPeriod * time.Duration(min(periods, mostPeriods))
+}
+
 // resyncAll reads the whole kernel at once.
 func (c *Controller) resyncAll(now time.Time) error {
 	read, err := c.resyncAllBut(now)
@@ -146,7 +168,7 @@ func (c *Controller) resyncAll(now time.Time) error {
 	}
 	c.stale = false // real servers that cannot be read now are read again by the audit
 	drift, readErr := c.ipvs.ResyncAllReals()
-	return errors.Join(err, c.resynced(now, c.options.SyncPeriod/auditSteps, drift, readErr))
+	return errors.Join(err, c.resynced(now, c.auditPeriod()/auditSteps, drift, readErr))
 }
 
 // resyncReals reads the real servers of so many virtual servers, as a step of the audit. How many the next
@@ -162,7 +184,7 @@ func (c *Controller) resyncReals(now time.Time, limit int) error {
 	} else {
 		c.auditStep = min(2*max(c.auditStep, 1), share)
 	}
-	pause := c.options.SyncPeriod / auditSteps
+	pause := c.auditPeriod() / auditSteps
 	if c.auditStep < share {
 		pause = min(pause, max(took*stepPause, soonest))
 	}
@@ -176,7 +198,9 @@ func (c *Controller) resynced(now time.Time, pause time.Duration, drift int, err
 	if err != nil {
 		return c.unreadable(err)
 	}
-	c.readable = c.readable || c.ipvs.Unread() == 0
+	if c.ipvs.Unread() == 0 {
+		c.readable, c.record.audited = true, time.Now()
+	}
 	return nil
 }
 
@@ -185,7 +209,7 @@ func (c *Controller) resynced(now time.Time, pause time.Duration, drift int, err
 // of their own.
 func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	started := time.Now()
-	c.trigger.step(now, c.options.SyncPeriod/auditSteps, true)                          // in case of failure
+	c.trigger.step(now, c.auditPeriod()/auditSteps, true)                               // in case of failure
 	maps.DeleteFunc(c.schedulers, func(_ string, err error) bool { return err != nil }) // a module may have come
 	for name := range c.claims.starved {
 		c.dirty.add(name) // a mark may be free by now: one is when the kernel is rid of it
@@ -203,8 +227,10 @@ func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	if err != nil {
 		return false, c.unreadable(errors.Join(rulesErr, err))
 	}
-	c.trigger.cycle(now, c.options.SyncPeriod, c.ipvs.Unread() > 0)
-	c.readable = c.readable || c.ipvs.Unread() == 0
+	c.trigger.cycle(now, c.auditPeriod(), c.ipvs.Unread() > 0)
+	if c.ipvs.Unread() == 0 {
+		c.readable, c.record.audited = true, time.Now()
+	}
 	c.Metrics.audit.Set(time.Since(started).Seconds())
 	c.found(sets, servers, bindings)
 	if c.options.Sized != nil {
@@ -230,6 +256,7 @@ func (c *Controller) resyncRules(now time.Time) error {
 // nobody.
 func (c *Controller) found(sets, servers, bindings int) {
 	if sets+servers+bindings > 0 && c.settled {
+		c.record.found(sets, servers, bindings)
 		c.Metrics.found(map[string]int{"masq": sets, "ipvs": servers, "dummyif": bindings})
 		c.log.Warn("the kernel was not as Fairlead left it; putting it right",
 			"rulesAndEntries", sets, "servers", servers, "addresses", bindings)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -39,6 +40,24 @@ func (d *Device) Set(vip netip.Addr) {
 
 // Unset makes the VIP undesired.
 func (d *Device) Unset(vip netip.Addr) { d.bindings.Unset(Binding{vip, d.route}) }
+
+// Desires reports whether the VIP is desired.
+func (d *Device) Desires(vip netip.Addr) bool {
+	_, desired := d.bindings.Desired(Binding{vip, d.route})
+	return desired
+}
+
+// Len is the number of bindings that are desired or in the kernel.
+func (d *Device) Len() int { return d.bindings.Len() }
+
+// All yields every binding that is desired or, to the best of the device's knowledge, in the kernel.
+func (d *Device) All() iter.Seq[Binding] { return d.bindings.All() }
+
+// Bound reports whether the VIP is bound as a route, or as an address, to the best of the device's knowledge.
+func (d *Device) Bound(vip netip.Addr, route bool) bool {
+	_, bound := d.bindings.Actual(Binding{vip, route})
+	return bound
+}
 
 // Has reports whether the VIP is bound in either way, to the best of the device's knowledge.
 func (d *Device) Has(vip netip.Addr) bool {

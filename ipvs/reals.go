@@ -40,12 +40,14 @@ func (r Reals) Equal(o Reals) bool {
 }
 
 // difference yields what differs between the real servers that are desired and those that are there: nil
-// stands for none. It is one walk over both.
+// stands for none. It is one walk over both. Mostly one of very many is another: what both begin and end with is
+// passed over by what costs least.
 func difference(desired, actual Reals) iter.Seq2[*Real, *Real] {
 	return func(yield func(want, have *Real) bool) {
 		if desired.Equal(actual) {
 			return
 		}
+		desired, actual := differing(desired, actual)
 		for len(desired) > 0 || len(actual) > 0 {
 			var want, have *Real
 			order := compareFirst(desired, actual)
@@ -60,6 +62,19 @@ func difference(desired, actual Reals) iter.Seq2[*Real, *Real] {
 			}
 		}
 	}
+}
+
+// differing cuts off what both begin and end with.
+func differing(a, b Reals) (Reals, Reals) {
+	same, shorter := 0, min(len(a), len(b))
+	for same < shorter && a[same] == b[same] {
+		same++
+	}
+	a, b = a[same:], b[same:]
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return a, b
 }
 
 // compareFirst compares the first ones; none is behind all.

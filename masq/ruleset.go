@@ -3,6 +3,7 @@ package masq
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/fairlead-lb/fairlead/internal/delta"
@@ -44,6 +45,15 @@ func (r *Ruleset) Unset(e Entry) { r.entries.Unset(e) }
 
 // Has reports whether the entry is in the kernel, to the best of the ruleset's knowledge.
 func (r *Ruleset) Has(e Entry) bool { _, ok := r.entries.Actual(e); return ok }
+
+// Desires reports whether the entry is desired.
+func (r *Ruleset) Desires(e Entry) bool { _, ok := r.entries.Desired(e); return ok }
+
+// Len is the number of entries that are desired or in the kernel.
+func (r *Ruleset) Len() int { return r.entries.Len() }
+
+// All yields every entry that is desired or, to the best of the ruleset's knowledge, in the kernel.
+func (r *Ruleset) All() iter.Seq[Entry] { return r.entries.All() }
 
 // Mark returns the mark that the entry has in the kernel; 0: none, or no such entry.
 func (r *Ruleset) Mark(e Entry) uint32 { mark, _ := r.entries.Actual(e); return mark }

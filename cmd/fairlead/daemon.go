@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fairlead-lb/fairlead/controller"
+	"github.com/fairlead-lb/fairlead/view"
 )
 
 // daemon is one run of the proxy, and the parts of it that a changed configuration reaches.
@@ -25,6 +26,7 @@ type daemon struct {
 	probe        func(scheduler string) error // asks the kernel
 	estimation   atomic.Value                 // ipvs.estimation
 	nodeWarnings func(reason, text string)    // nil: there is no API server
+	notes        notes
 }
 
 // serve runs everything until ctx ends, or one part fails.
@@ -41,9 +43,13 @@ func (d *daemon) serve(ctx context.Context, cfg Config) error {
 			return serveMetrics(ctx, cfg, d.controller.Metrics.Registry, d.log)
 		})
 	})
+	group.Go(func() error {
+		serveSocket(ctx, cfg.SocketPath, d.view(cfg), d.log)
+		return nil
+	})
 	group.Go(func() error { return d.controller.Run(ctx) })
 	if cfg.Takeover.RemoveKubeProxy {
-		group.Go(func() error { return takeOver(ctx, cfg, d.controller, d.warnNode, d.log) })
+		group.Go(func() error { return takeOver(ctx, cfg, d.controller, d.warnNode, &d.notes, d.log) })
 	}
 	if d.from.path != "" {
 		group.Go(func() error {
@@ -52,6 +58,15 @@ func (d *daemon) serve(ctx context.Context, cfg Config) error {
 		})
 	}
 	return group.Wait()
+}
+
+// view is what the daemon tells about itself.
+func (d *daemon) view(cfg Config) view.Source {
+	source := "the API server"
+	if cfg.Source.Kind == sourceDirectory {
+		source = "directory " + cfg.Source.Directory
+	}
+	return daemonView{d.controller, source, &d.notes}
 }
 
 // warnNode puts a Warning event on this node, where there is an API server.
@@ -64,7 +79,7 @@ func (d *daemon) warnNode(reason, text string) {
 // reloader returns what reads the file again.
 func (d *daemon) reloader(ctx context.Context, cfg Config) *reloader {
 	r := &reloader{from: d.from, seen: string(d.file), current: cfg, log: d.log}
-	r.told = append(r.told, tellMetrics(d.controller.Metrics.Registry))
+	r.told = append(r.told, tellMetrics(d.controller.Metrics.Registry), tellNotes(&d.notes))
 	if d.nodeWarnings != nil {
 		r.told = append(r.told, tellEvent(d.nodeWarnings))
 	}

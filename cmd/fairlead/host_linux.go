@@ -159,15 +159,20 @@ func prepareHost(cfg Config, log *slog.Logger) error {
 	return nil
 }
 
-// kernelAtLeast compares the running kernel's version.
-func kernelAtLeast(major, minor int) bool {
+// kernelRelease is the running kernel's, such as "6.1.0-35-amd64"; "" where it cannot be read.
+func kernelRelease() string {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
-		return true // the newer behavior is the safer guess
+		return ""
 	}
+	return strings.TrimSpace(unix.ByteSliceToString(name.Release[:]))
+}
+
+// kernelAtLeast compares the running kernel's version. Of one that cannot be read the newer behavior is the safer
+// guess.
+func kernelAtLeast(major, minor int) bool {
 	var haveMajor, haveMinor int
-	release := unix.ByteSliceToString(name.Release[:])
-	if _, err := fmt.Sscanf(strings.TrimSpace(release), "%d.%d", &haveMajor, &haveMinor); err != nil {
+	if _, err := fmt.Sscanf(kernelRelease(), "%d.%d", &haveMajor, &haveMinor); err != nil {
 		return true
 	}
 	return haveMajor > major || haveMajor == major && haveMinor >= minor

@@ -26,9 +26,11 @@ func prepareHost(Config, *slog.Logger) error { return errLinuxOnly }
 
 func watchSizes(func() bool, *slog.Logger) func(ipvs.Size) { return nil }
 
-func takeOver(context.Context, Config, *controller.Controller, func(reason, text string), *slog.Logger) error {
+func takeOver(context.Context, Config, *controller.Controller, func(reason, text string), *notes, *slog.Logger) error {
 	return errLinuxOnly
 }
+
+func kernelRelease() string { return "" }
 
 func inherited(Config, *slog.Logger) func(ipvs.Key) bool { return nil }
 

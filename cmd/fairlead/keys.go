@@ -86,7 +86,7 @@ func ipvsKeys() []key {
 		{path: "ipvs.schedulerFlags", kind: listOf("a scheduler flag (mh-fallback mh-port sh-fallback sh-port)", schedulerFlag),
 			comment: "Flags of the schedulers mh and sh: mh-fallback mh-port sh-fallback sh-port."},
 		{path: "ipvs.syncPeriod", kind: duration(time.Nanosecond), def: "30s",
-			comment: "Time in which the whole kernel state is read and compared once.\nMore than 0s."},
+			comment: "Time in which the whole kernel state is read and compared once; up to four\nof them with more than 8,192 virtual servers. More than 0s."},
 		{path: "ipvs.minSyncPeriod", kind: duration(0), def: "0s",
 			comment: "Least time between two syncs, to gather changes. 0s: sync on every change.\nNot longer than syncPeriod."},
 		{path: "ipvs.excludeCIDRs", kind: listOf(wantCIDR, parseCIDR),
@@ -143,6 +143,9 @@ func trafficKeys() []key {
 	}
 }
 
+// defaultSocket is where the commands look for the daemon unless the configuration says otherwise.
+const defaultSocket = "/run/fairlead/fairlead.sock"
+
 // daemonKeys are the keys about the process itself and the sysctls it sets.
 func daemonKeys() []key {
 	count, timeout := integer(0, math.MaxInt32), secondsUpTo(maxKernelTimeout)
@@ -151,6 +154,8 @@ func daemonKeys() []key {
 			comment: "IP:PORT of /healthz and /livez, IPv6 as \"[::]:10256\". Empty: off."},
 		{path: "metricsBindAddress", kind: bindAddrPort(), def: "127.0.0.1:10249",
 			comment: "IP:PORT of /metrics and /proxyMode, IPv6 as \"[::1]:10249\". Empty: off."},
+		{path: "socketPath", restart: true, kind: filePath(), def: defaultSocket,
+			comment: "The local socket by which 'fairlead status', get, explain and top ask the\ndaemon. Only the daemon's user may connect. Empty: off."},
 		{path: "conntrack.maxPerCore", unit: "connections per core", kind: count, def: "32768",
 			comment: "Tracked connections per CPU core: nf_conntrack_max is raised to this, never\nlowered. 0: left alone, whatever min says."},
 		{path: "conntrack.min", unit: "connections", kind: count, def: "131072",

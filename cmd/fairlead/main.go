@@ -25,7 +25,7 @@ func main() {
 }
 
 // run executes one command line and returns the exit status of the process:
-// 0, or 1 for any error. It is main without the process around it, for tests.
+// 0, 1 for any error, or what an exitStatus says. It is main without the process around it, for tests.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRootCommand()
 	root.SetArgs(args)
@@ -37,6 +37,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if !errors.Is(err, errReported) {
 		printLines(stderr, "fairlead: ", err.Error())
+	}
+	if answer := (exitStatus{}); errors.As(err, &answer) {
+		return answer.status
 	}
 	return 1
 }

@@ -35,6 +35,17 @@ func tellMetrics(registry *prometheus.Registry) teller {
 	}
 }
 
+// tellNotes tells in the status as long as the file is wrong.
+func tellNotes(n *notes) teller {
+	return func(problems []error) {
+		var text string
+		if len(problems) > 0 {
+			text = "the configuration file is refused, and the last good one stays in force: " + problems[0].Error()
+		}
+		n.set("configuration", text)
+	}
+}
+
 // tellEvent tells of what is wrong in an Event. Its text has room for so many bytes in the API.
 func tellEvent(event func(reason, text string)) teller {
 	const most = 1000

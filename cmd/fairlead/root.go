@@ -16,6 +16,8 @@ func newRootCommand() *cobra.Command {
 kube-proxy: it binds the VIPs of Services to a dummy interface and keeps the
 kernel's IPVS table equal to the cluster's Services and EndpointSlices.`,
 		Example: `  fairlead run --config /etc/fairlead/config.yaml
+  fairlead status
+  fairlead explain default/web
   fairlead config defaults > config.yaml
   fairlead cleanup`,
 		Version: readBuild().Version,
@@ -29,7 +31,8 @@ kernel's IPVS table equal to the cluster's Services and EndpointSlices.`,
 	}
 	root.SetVersionTemplate("fairlead {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err.Error()) })
-	root.AddCommand(newRunCommand(), newCleanupCommand(), newConfigCommand(), newVersionCommand())
+	root.AddCommand(newRunCommand(), newStatusCommand(), newGetCommand(), newExplainCommand(),
+		newCleanupCommand(), newConfigCommand(), newVersionCommand())
 	return root
 }
 

@@ -16,6 +16,7 @@ type takeovers struct {
 	watch *takeover.Watch
 	log   *slog.Logger
 	warn  func(reason, text string)
+	notes *notes
 
 	told map[string]string // by kind
 }
@@ -48,6 +49,7 @@ func (t *takeovers) tell(r takeover.Report, err error) {
 	if t.fresh("stay", strings.Join(r.Stay, ", ")) && len(r.Stay) > 0 {
 		t.log.Warn("rules of somebody else's lead to chains of kube-proxy's, which are empty and stay", "chains", r.Stay)
 	}
+	t.notes.set("takeover", errorText(err))
 	var running string
 	for _, p := range r.Running {
 		running += ", " + p.String()
@@ -58,6 +60,7 @@ func (t *takeovers) tell(r takeover.Report, err error) {
 	case r.Back:
 		running = "a kube-proxy that cannot be seen from here runs on this node, too: what was removed is there again, and is left alone for a while"
 	}
+	t.notes.set("kube-proxy", running)
 	switch {
 	case !t.fresh("running", running):
 	case running != "":

@@ -22,7 +22,7 @@ const kubeProxyDevice = "kube-ipvs0"
 
 // takeOver removes what kube-proxy left, once the controller has everything in force, until ctx ends. It
 // has sockets of its own, so that the controller never waits for it.
-func takeOver(ctx context.Context, cfg Config, c *controller.Controller, warn func(reason, text string), log *slog.Logger) error {
+func takeOver(ctx context.Context, cfg Config, c *controller.Controller, warn func(reason, text string), status *notes, log *slog.Logger) error {
 	kernel, err := takeover.Open()
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func takeOver(ctx context.Context, cfg Config, c *controller.Controller, warn fu
 		}
 		return err
 	}
-	(&takeovers{watch: takeover.NewWatch(left, adopt), log: log, warn: warn}).follow(ctx, c.InForce())
+	(&takeovers{watch: takeover.NewWatch(left, adopt), log: log, warn: warn, notes: status}).follow(ctx, c.InForce())
 	return nil
 }
 

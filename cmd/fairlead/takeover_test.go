@@ -15,7 +15,7 @@ import (
 func TestEachThingIsToldOnceUntilItChanges(t *testing.T) {
 	var log strings.Builder
 	var warned []string
-	tell := &takeovers{log: slog.New(slog.NewTextHandler(&log, nil)), warn: func(reason, _ string) { warned = append(warned, reason) }}
+	tell := &takeovers{log: slog.New(slog.NewTextHandler(&log, nil)), warn: func(reason, _ string) { warned = append(warned, reason) }, notes: new(notes)}
 	running := takeover.Report{Running: []takeover.Process{{PID: 42, Command: "kube-proxy"}}}
 	for _, step := range []struct {
 		report takeover.Report
@@ -52,6 +52,7 @@ func TestNothingIsRemovedBeforeEverythingIsInForce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	follow := &takeovers{
+		notes: new(notes),
 		watch: takeover.NewWatch(takeover.New(kernel), func() error { return nil }),
 		log:   slog.New(slog.DiscardHandler), warn: func(string, string) {},
 	}

@@ -34,7 +34,7 @@ func choose(port []located, ipv4 bool) choice {
 	ready, leaving := func(e located) bool { return e.ready }, func(e located) bool { return !e.ready && e.serving && e.terminating }
 	here := func(e located) bool { return e.local }
 	c := choice{
-		cluster: realsOf(port, ready, near),
+		cluster: realsOf(port, ready, near.has),
 		local:   realsOf(port, ready, here),
 	}
 	if len(c.cluster) == 0 {
@@ -87,10 +87,19 @@ func realsOf(port []located, tests ...func(located) bool) ipvs.Reals {
 	return reals
 }
 
+// near is which ready endpoints the hints prefer.
+type near uint8
+
+const (
+	anywhere near = iota // all: there are no hints that can be relied on
+	sameZone
+	sameNode
+)
+
 // nearness returns which ready endpoints the hints prefer: those for this node if every one has a
 // hint for nodes and any is for this one, else those for this zone by the same rule, else all. One
 // without a hint means that the slices are about to change, and that no hint can be relied on.
-func nearness(port []located) func(located) bool {
+func nearness(port []located) near {
 	everyNode, everyZone, thisNode, thisZone := true, true, false, false
 	for _, e := range port {
 		if !e.ready {
@@ -101,9 +110,20 @@ func nearness(port []located) func(located) bool {
 	}
 	switch {
 	case everyNode && thisNode:
-		return func(e located) bool { return e.forNode }
+		return sameNode
 	case everyZone && thisZone:
-		return func(e located) bool { return e.forZone }
+		return sameZone
 	}
-	return func(located) bool { return true }
+	return anywhere
+}
+
+// has says that an endpoint is one of those that are preferred.
+func (n near) has(e located) bool {
+	switch n {
+	case sameNode:
+		return e.forNode
+	case sameZone:
+		return e.forZone
+	}
+	return true
 }

@@ -33,6 +33,7 @@ func FuzzService(f *testing.F) {
 		before := svc.DeepCopy()
 		r := render.Service(svc, readSlices(list), o, settings)
 		check(t, r, svc, o)
+		checkExplained(t, render.Explain(svc, readSlices(list), o, r.Settings), r, svc)
 		if !reflect.DeepEqual(before, svc) {
 			t.Error("rendering changed the Service")
 		}

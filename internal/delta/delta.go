@@ -2,7 +2,10 @@
 // them is never computed: it is already known.
 package delta
 
-import "iter"
+import (
+	"iter"
+	"maps"
+)
 
 // Table holds, for each key, a desired and an actual value, and knows at every moment which keys
 // differ. Setting a value costs O(1); finding the pending work costs O(pending), never O(table).
@@ -120,6 +123,12 @@ func (t *Table[K, V]) Prunes() iter.Seq2[K, V] {
 		}
 	}
 }
+
+// Len is the number of keys that are desired or there.
+func (t *Table[K, V]) Len() int { return len(t.rows) }
+
+// All yields every key that is desired or there.
+func (t *Table[K, V]) All() iter.Seq[K] { return maps.Keys(t.rows) }
 
 // AllActual yields every actual key and value.
 func (t *Table[K, V]) AllActual() iter.Seq2[K, V] {

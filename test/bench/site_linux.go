@@ -116,7 +116,7 @@ func (s *site) served(ctx context.Context, targets []netip.AddrPort, found func(
 		for len(open) > 0 {
 			before := len(open)
 			for _, i := range slices.Clone(open[:min(probed, len(open))]) {
-				if connect(targets[i], connectLimit) == nil {
+				if try(targets[i], connectLimit) == nil {
 					found(i, time.Now())
 					open = slices.DeleteFunc(open, func(n int) bool { return n == i })
 				}
@@ -157,7 +157,7 @@ func (s *site) probe(ctx context.Context, changes []change, watch *watch) error 
 		for !watch.complete() {
 			for i, ch := range changes {
 				if !watch.seen(i) && ctx.Err() == nil {
-					_ = connect(ch.vip, connectLimit) // whom it reached, the backend knows
+					_ = try(ch.vip, connectLimit) // whom it reached, the backend knows
 				}
 			}
 			if pause(ctx, begin) != nil {
