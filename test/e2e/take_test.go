@@ -142,9 +142,9 @@ func (k *takeover) answers(d *daemon, to target) {
 }
 
 // config is Fairlead's configuration: drains are short, for the kernel remembers closed connections for minutes.
-func (k *takeover) config() string {
+func (k *takeover) config(lines ...string) string {
 	k.t.Helper()
-	return writeConfig(k.t, setup{lines: []string{"ipvs: {drainTimeout: 5s}"}}.fairlead("node1", k.api.kubeconfig)...)
+	return writeConfig(k.t, setup{lines: append(lines, "ipvs: {drainTimeout: 5s}")}.fairlead("node1", k.api.kubeconfig)...)
 }
 
 func (k *takeover) play() {
