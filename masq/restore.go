@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 )
 
 // One iptables-restore writes everything that a family needs, and each table of it at once or not at
@@ -13,8 +15,8 @@ import (
 // names what it is about, and none a number: where somebody has changed our rules or chains in between,
 // nothing is written, and the next try lists them again.
 
-// listing is the rules of every chain of some tables, by table and chain, as iptables-save prints them.
-type listing map[string]map[string][]string
+// listing is what iptables-save prints of some tables, by name.
+type listing map[string]iptsave.Table
 
 // ensureInput returns the input of `iptables-restore --noflush` that makes Fairlead's rules in each
 // chain exactly these, at the top, and the number of rules that it writes. The input is empty when
@@ -22,8 +24,8 @@ type listing map[string]map[string][]string
 func ensureInput(chains []Chain, now listing) (input string, written int) {
 	tables := newTables()
 	for _, c := range chains {
-		lines, exists := now[c.Table][c.Name]
-		old, _ := ourRules(lines)
+		exists := now[c.Table].Has(c.Name)
+		old, _ := ourRules(now[c.Table].Rules[c.Name])
 		if c.Tentative && len(old) > 0 {
 			continue
 		}
@@ -53,11 +55,10 @@ func ensureInput(chains []Chain, now listing) (input string, written int) {
 func removeInput(chains []Chain, now listing) (input string, stay []string) {
 	tables := newTables()
 	for _, c := range slices.Backward(chains) { // jumps before the chains that they lead to
-		lines, exists := now[c.Table][c.Name]
-		if !exists {
+		if !now[c.Table].Has(c.Name) {
 			continue
 		}
-		ours, others := ourRules(lines)
+		ours, others := ourRules(now[c.Table].Rules[c.Name])
 		tables.deleteRules(c, ours)
 		shared := strings.HasPrefix(c.Name, "KUBE-")
 		switch {
@@ -73,12 +74,12 @@ func removeInput(chains []Chain, now listing) (input string, stay []string) {
 
 // leadsTo reports whether a rule that is not Fairlead's jumps or goes to the chain.
 func (l listing) leadsTo(c Chain) bool {
-	for _, lines := range l[c.Table] {
-		for _, line := range lines {
-			if ourComment.MatchString(line) {
+	for _, rules := range l[c.Table].Rules {
+		for _, rule := range rules {
+			if ourComment.MatchString(rule) {
 				continue
 			}
-			if strings.HasSuffix(line, " -j "+c.Name) || strings.HasSuffix(line, " -g "+c.Name) {
+			if rule = " " + rule; strings.HasSuffix(rule, " -j "+c.Name) || strings.HasSuffix(rule, " -g "+c.Name) {
 				return true
 			}
 		}
@@ -116,7 +117,7 @@ func (t *tables) addf(table, format string, args ...any) {
 // deleteRules deletes rules as they were listed.
 func (t *tables) deleteRules(c Chain, rules []found) {
 	for _, f := range rules {
-		t.addf(c.Table, "-D %s", f.rule)
+		t.addf(c.Table, "-D %s %s", c.Name, f.rule)
 	}
 }
 
