@@ -30,6 +30,7 @@ type Options struct {
 	Sized         func(ipvs.Size) // called with how much there is, once in each audit; nil: not
 	Rehearsal     bool            // the kernels are in memory: nothing is listened on, for that would be real
 	Settled       func()          // called once, when all that was listed at the start has been written; nil: not
+	Rested        func(error)     // called from the first round on after which nothing is left to do but to wait, with what failed; nil: not
 	Scheduler     string
 	Flags         ipvs.Flags
 	Excluded      []netip.Prefix // addresses that no Service gets

@@ -77,6 +77,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	c.Metrics.synced(c, took, err)
 	c.Metrics.programmed(c.dirty.happened(func(name types.NamespacedName) bool { return err == nil || c.claims.inForce(name) }), time.Now())
 	c.record.ended(err)
+	c.tellRested(err)
 	if writes := c.writes() - before; writes > 0 {
 		c.record.synced(services, writes, took)
 		c.log.Info("synced", "services", services, "writes", writes,

@@ -202,13 +202,31 @@ func toAddr(ip net.IP) (netip.Addr, bool) {
 // Timeouts are the idle times after which IPVS forgets a connection. Zero leaves the kernel's.
 type Timeouts struct{ TCP, TCPFin, UDP time.Duration }
 
+// TimeoutsDiffer reports whether SetTimeouts would write.
+func (l *Linux) TimeoutsDiffer(want Timeouts) (bool, error) {
+	have, next, err := l.timeouts(want)
+	return err == nil && next != have, err
+}
+
 // SetTimeouts changes the non-zero timeouts that differ from the kernel's. Whole seconds.
 func (l *Linux) SetTimeouts(want Timeouts) error {
-	have, err := l.reader.GetConfig()
-	if err != nil {
-		return fmt.Errorf("read IPVS timeouts: %w", err)
+	have, next, err := l.timeouts(want)
+	if err != nil || next == have {
+		return err
 	}
-	next := *have
+	if err := l.reader.SetConfig(&next); err != nil {
+		return fmt.Errorf("set IPVS timeouts: %w", err)
+	}
+	return nil
+}
+
+// timeouts returns those of the kernel, and with those that are wanted.
+func (l *Linux) timeouts(want Timeouts) (have, next moby.Config, err error) {
+	config, err := l.reader.GetConfig()
+	if err != nil {
+		return have, next, fmt.Errorf("read IPVS timeouts: %w", err)
+	}
+	have, next = *config, *config
 	for _, p := range []struct {
 		to   *time.Duration
 		want time.Duration
@@ -217,13 +235,7 @@ func (l *Linux) SetTimeouts(want Timeouts) error {
 			*p.to = p.want
 		}
 	}
-	if next == *have {
-		return nil
-	}
-	if err := l.reader.SetConfig(&next); err != nil {
-		return fmt.Errorf("set IPVS timeouts: %w", err)
-	}
-	return nil
+	return have, next, nil
 }
 
 // ProbeScheduler implements Kernel. Where the module's name does not already answer, it asks the kernel with a virtual server for a firewall
@@ -255,6 +267,20 @@ func (l *Linux) ProbeScheduler(scheduler string) error {
 	}
 	if err := l.reader.DelService(probe); err != nil {
 		return fmt.Errorf("remove the probe for scheduler %s: %w", scheduler, err)
+	}
+	return nil
+}
+
+// LookForScheduler is ProbeScheduler for those who may not change anything: it loads no module and asks by no
+// virtual server. It returns ErrNoScheduler only where modprobe says that there is no such module.
+func LookForScheduler(scheduler string) error {
+	module := "ip_vs_" + scheduler
+	if _, err := os.Stat("/sys/module/" + module); err == nil {
+		return nil
+	}
+	out, err := exec.Command("modprobe", "--dry-run", module).CombinedOutput()
+	if err != nil && strings.Contains(string(out), "not found") {
+		return fmt.Errorf("%w: %s (there is no module %s; known ones are %s)", ErrNoScheduler, scheduler, module, strings.Join(Schedulers(), " "))
 	}
 	return nil
 }

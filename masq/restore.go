@@ -24,14 +24,11 @@ type listing map[string]iptsave.Table
 func ensureInput(chains []Chain, now listing) (input string, written int) {
 	tables := newTables()
 	for _, c := range chains {
-		exists := now[c.Table].Has(c.Name)
-		old, _ := ourRules(now[c.Table].Rules[c.Name])
-		if c.Tentative && len(old) > 0 {
+		rules, exists := now[c.Table].Rules[c.Name]
+		if c.asWanted(rules, exists) {
 			continue
 		}
-		if exists && slices.EqualFunc(old, c.Rules, func(o found, r Rule) bool { return o.comment == r.Comment }) {
-			continue
-		}
+		old, _ := ourRules(rules)
 		switch {
 		case exists:
 		case c.BuiltIn:
@@ -46,6 +43,15 @@ func ensureInput(chains []Chain, now listing) (input string, written int) {
 		}
 	}
 	return tables.input(), written
+}
+
+// asWanted reports that a chain with these rules needs no write.
+func (c Chain) asWanted(rules []string, exists bool) bool {
+	ours, _ := ourRules(rules)
+	if c.Tentative && len(ours) > 0 {
+		return true
+	}
+	return exists && slices.EqualFunc(ours, c.Rules, func(o found, r Rule) bool { return o.comment == r.Comment })
 }
 
 // removeInput returns the input of `iptables-restore --noflush` that deletes Fairlead's rules from

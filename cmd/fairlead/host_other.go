@@ -40,3 +40,5 @@ func cleanup(context.Context, Config, time.Duration, io.Writer) error { return e
 func examined(context.Context, Config) (*doctor.Host, error) { return nil, errLinuxOnly }
 
 func programmed(Config) (string, shadow.State, error) { return "", nil, errLinuxOnly }
+
+func presentState(Config, *slog.Logger) (present, error) { return present{}, errLinuxOnly }

@@ -18,6 +18,7 @@ kernel's IPVS table equal to the cluster's Services and EndpointSlices.`,
 		Example: `  fairlead run --config /etc/fairlead/config.yaml
   fairlead status
   fairlead explain default/web
+  fairlead plan --config /etc/fairlead/config.yaml
   fairlead doctor --config /etc/fairlead/config.yaml
   fairlead config defaults > config.yaml
   fairlead cleanup`,
@@ -32,8 +33,8 @@ kernel's IPVS table equal to the cluster's Services and EndpointSlices.`,
 	}
 	root.SetVersionTemplate("fairlead {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err.Error()) })
-	root.AddCommand(newRunCommand(), newStatusCommand(), newGetCommand(), newExplainCommand(), newDoctorCommand(),
-		newCleanupCommand(), newConfigCommand(), newVersionCommand())
+	root.AddCommand(newRunCommand(), newPlanCommand(), newStatusCommand(), newGetCommand(), newExplainCommand(),
+		newDoctorCommand(), newCleanupCommand(), newConfigCommand(), newVersionCommand())
 	return root
 }
 

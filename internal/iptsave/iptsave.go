@@ -1,7 +1,12 @@
-// Package iptsave reads what iptables-save prints.
+// Package iptsave reads what iptables-save prints, and prints it.
 package iptsave
 
-import "strings"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Table is the chains of one table and their rules.
 type Table struct {
@@ -41,4 +46,23 @@ func Parse(text string) map[string]Table {
 		}
 	}
 	return tables
+}
+
+// Format prints tables, by name, as iptables-save does, without counters.
+func Format(tables map[string]Table) string {
+	var out strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		fmt.Fprintf(&out, "*%s\n", name)
+		table := tables[name]
+		for _, chain := range table.Chains {
+			fmt.Fprintf(&out, ":%s - [0:0]\n", chain)
+		}
+		for _, chain := range table.Chains {
+			for _, rule := range table.Rules[chain] {
+				fmt.Fprintf(&out, "-A %s %s\n", chain, rule)
+			}
+		}
+		fmt.Fprintln(&out, "COMMIT")
+	}
+	return out.String()
 }

@@ -9,6 +9,16 @@ import (
 	"strings"
 )
 
+// Read returns the value of a parameter, such as "net/ipv4/vs/conntrack". A parameter that this kernel does not
+// have satisfies errors.Is with fs.ErrNotExist.
+func Read(name string) (string, error) {
+	data, err := os.ReadFile(filepath.Join("/proc/sys", name))
+	if err != nil {
+		return "", fmt.Errorf("read sysctl %s: %w", name, err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
 // Ensure gives a parameter, such as "net/ipv4/vs/conntrack", a value unless it has it already. It
 // reports the value found before and whether it was changed. A parameter that this kernel does not
 // have satisfies errors.Is with fs.ErrNotExist.
@@ -26,16 +36,10 @@ func Raise(name string, least int64) (before string, changed bool, err error) {
 
 // set writes the value unless the one before is good enough.
 func set(name, value string, good func(before string) bool) (before string, changed bool, err error) {
-	path := filepath.Join("/proc/sys", name)
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", false, fmt.Errorf("read sysctl %s: %w", name, err)
+	if before, err = Read(name); err != nil || good(before) {
+		return before, false, err
 	}
-	before = strings.TrimSpace(string(data))
-	if good(before) {
-		return before, false, nil
-	}
-	if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0o644); err != nil {
 		return before, false, fmt.Errorf("set sysctl %s from %s to %s: %w", name, before, value, err)
 	}
 	return before, true, nil
