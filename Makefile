@@ -53,13 +53,14 @@ unit: tools ## run the tests that need no kernel
 	go test -race ./...
 	cd test/tools/render && go test -count=1 ./...
 
-kernel: tools binaries render ## run the kernel, packet and end-to-end tests in one VM
+kernel: tools binaries render ## run the kernel, packet, end-to-end and takeover tests in one VM
 	@for p in $(KERNEL_PACKAGES); do \
 		echo "building the tests of $$p"; \
 		CGO_ENABLED=0 go test -c -o $(CACHE)/test/$${p#./}.test $$p; \
 	done
 	$(GO_STATIC) -o $(BIN)/fairlead-demo ./test/demo
-	FAIRLEAD_TEST_BIN=$(BIN)/fairlead FAIRLEAD_TEST_RENDER=$(BIN)/render $(BIN)/cluster -- $(BIN)/vm -- bash test/kernel.sh $(KERNEL_PACKAGES)
+	FAIRLEAD_TEST_BIN=$(BIN)/fairlead FAIRLEAD_TEST_RENDER=$(BIN)/render $(BIN)/cluster -peers -- \
+		$(BIN)/vm -timeout 2h -- bash test/kernel.sh $(KERNEL_PACKAGES)
 
 conformance: tools binaries ## measure Fairlead and kube-proxy's modes, and write docs/conformance.md
 	CGO_ENABLED=0 go test -c -o $(CACHE)/test/e2e.test ./test/e2e

@@ -85,6 +85,22 @@ func (l *Linux) Close() error {
 	return errors.Join(l.proc.Close(), l.conn.Close())
 }
 
+// OpenConnections counts the connections that are open or being opened, by protocol, address and port of the
+// frontend: those of a virtual server by mark, too, are under what the client came to. It reads all that IPVS knows,
+// in the network namespace of the calling thread.
+func (l *Linux) OpenConnections() (map[Key]int, error) {
+	in, err := os.Open("/proc/thread-self/net/ip_vs_conn")
+	if err != nil {
+		return nil, fmt.Errorf("open the table of connections: %w", err)
+	}
+	defer in.Close()
+	open, err := openConnections(in)
+	if err != nil {
+		return nil, fmt.Errorf("read the table of connections: %w", err)
+	}
+	return open, nil
+}
+
 // Apply implements Kernel.
 func (l *Linux) Apply(ops []Op) []error {
 	l.batch.Reset()

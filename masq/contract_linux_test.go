@@ -429,8 +429,10 @@ func TestRulesThatAreThereTwiceAreThereOnceThen(t *testing.T) {
 			var again strings.Builder
 			for table, chains := range now {
 				again.WriteString("*" + table + "\n")
-				for _, lines := range chains {
-					again.WriteString(strings.Join(append(lines, lines...), "\n") + "\n")
+				for chain, rules := range chains.Rules {
+					for _, rule := range append(rules, rules...) {
+						again.WriteString("-A " + chain + " " + rule + "\n")
+					}
 				}
 				again.WriteString("COMMIT\n")
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 	"github.com/fairlead-lb/fairlead/internal/kerneltest"
 )
 
@@ -244,7 +245,7 @@ func wantCopy(t testing.TB, k Reader) {
 	}
 	copies, _ := copied.Save()
 	for f, text := range saved {
-		if diff := cmp.Diff(parseSave(text), parseSave(copies[f])); diff != "" {
+		if diff := cmp.Diff(iptsave.Parse(text), iptsave.Parse(copies[f])); diff != "" {
 			t.Errorf("%s rules of a copy (-of +has):\n%s", f, diff)
 		}
 	}

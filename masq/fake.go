@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 )
 
 // Fake is a Kernel in memory. It counts messages and fails on request.
@@ -61,7 +63,7 @@ func Copy(from Reader) (*Fake, error) {
 		return nil, err
 	}
 	for family, text := range saved {
-		f.rules[family] = parseSave(text)
+		f.rules[family] = iptsave.Parse(text)
 	}
 	return f, nil
 }
@@ -152,23 +154,28 @@ func (f *Fake) EnsureRules(chains map[Family][]Chain) (written int, err error) {
 // ensure does what the input of ensureInput does.
 func (l listing) ensure(chains []Chain) {
 	for _, c := range chains {
-		lines, exists := l[c.Table][c.Name]
-		if c.asWanted(lines, exists) {
+		rules, exists := l[c.Table].Rules[c.Name]
+		if c.asWanted(rules, exists) {
 			continue
 		}
-		if l[c.Table] == nil {
-			l[c.Table] = make(map[string][]string)
+		table := l[c.Table]
+		if table.Rules == nil {
+			table.Rules = make(map[string][]string)
+		}
+		if !exists {
+			table.Chains = append(table.Chains, c.Name)
 		}
 		var now []string
 		for _, rule := range c.Rules {
-			now = append(now, "-A "+c.Name+" "+quoted(rule.Spec()))
+			now = append(now, quoted(rule.Spec()))
 		}
-		for _, line := range lines {
-			if !ourComment.MatchString(line) {
-				now = append(now, line)
+		for _, rule := range rules {
+			if !ourComment.MatchString(rule) {
+				now = append(now, rule)
 			}
 		}
-		l[c.Table][c.Name] = now
+		table.Rules[c.Name] = now
+		l[c.Table] = table
 	}
 }
 
@@ -176,7 +183,7 @@ func (l listing) ensure(chains []Chain) {
 func (f *Fake) Save() (map[Family]string, error) {
 	all := make(map[Family]string)
 	for _, family := range f.Families() {
-		all[family] = f.rules[family].String()
+		all[family] = iptsave.Format(f.rules[family])
 	}
 	return all, nil
 }
@@ -197,8 +204,8 @@ func (f *Fake) Rules() string {
 	places := make(map[string][]found)
 	for family, tables := range f.rules {
 		for table, chains := range tables {
-			for chain, lines := range chains {
-				places[fmt.Sprint(family, " ", table, " ", chain)], _ = ourRules(lines)
+			for chain, rules := range chains.Rules {
+				places[fmt.Sprint(family, " ", table, " ", chain)], _ = ourRules(rules)
 			}
 		}
 	}

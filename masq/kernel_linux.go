@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
@@ -278,7 +279,7 @@ func (l *Linux) rules(families []Family) (map[Family]listing, map[Family]error) 
 	out, errs := l.save(families)
 	now := make(map[Family]listing)
 	for f, text := range out {
-		now[f] = parseSave(text)
+		now[f] = iptsave.Parse(text)
 	}
 	return now, errs
 }

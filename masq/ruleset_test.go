@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 )
 
 var (
@@ -417,7 +419,7 @@ func TestTheRulesetConverges(t *testing.T) {
 // touched, and the rest comes in one input for each family.
 func TestACopyIsWrittenToAsTheKernelWouldBe(t *testing.T) {
 	fake := NewFake()
-	fake.rules[IPv4] = parseSave(`*filter
+	fake.rules[IPv4] = iptsave.Parse(`*filter
 :INPUT ACCEPT [0:0]
 :FAIRLEAD-FORWARD - [0:0]
 -A INPUT -p tcp -m comment --comment "somebody else's" -j ACCEPT

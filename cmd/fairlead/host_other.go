@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fairlead-lb/fairlead/controller"
+	"github.com/fairlead-lb/fairlead/doctor"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/shadow"
 )
@@ -35,6 +36,8 @@ func kernelRelease() string { return "" }
 func inherited(Config, *slog.Logger) func(ipvs.Key) bool { return nil }
 
 func cleanup(context.Context, Config, time.Duration, io.Writer) error { return errLinuxOnly }
+
+func examined(context.Context, Config) (*doctor.Host, error) { return nil, errLinuxOnly }
 
 func programmed(Config) (string, shadow.State, error) { return "", nil, errLinuxOnly }
 
