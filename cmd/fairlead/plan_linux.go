@@ -41,7 +41,7 @@ func presentState(cfg Config, log *slog.Logger) (now present, err error) {
 	if now.state, err = plan.Read(servers, device, rules); err != nil {
 		return now, err
 	}
-	if now.host, err = hostWrites(cfg, servers); err != nil {
+	if now.host, err = hostWrites(cfg, servers, log); err != nil {
 		return now, err
 	}
 	if !cfg.Takeover.RemoveKubeProxy {
@@ -53,7 +53,7 @@ func presentState(cfg Config, log *slog.Logger) (now present, err error) {
 }
 
 // hostWrites lists what prepareHost would set.
-func hostWrites(cfg Config, servers *ipvs.Linux) (list []plan.Write, err error) {
+func hostWrites(cfg Config, servers *ipvs.Linux, log *slog.Logger) (list []plan.Write, err error) {
 	timeouts := ipvs.Timeouts{TCP: cfg.IPVS.TCPTimeout, TCPFin: cfg.IPVS.TCPFinTimeout, UDP: cfg.IPVS.UDPTimeout}
 	differ, err := servers.TimeoutsDiffer(timeouts)
 	if err != nil {
@@ -63,7 +63,7 @@ func hostWrites(cfg Config, servers *ipvs.Linux) (list []plan.Write, err error) 
 		list = append(list, plan.Write{Package: "host", Verb: "set-timeouts", Why: "0 leaves a timeout as it is",
 			Line: fmt.Sprintf("ipvsadm --set %d %d %d", timeouts.TCP/time.Second, timeouts.TCPFin/time.Second, timeouts.UDP/time.Second)})
 	}
-	for _, s := range append(settings(cfg), conntrackSettings(cfg.Conntrack)...) {
+	for _, s := range settings(cfg) {
 		before, err := sysctl.Read(s.name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // the daemon warns of it, and goes on
@@ -75,11 +75,29 @@ func hostWrites(cfg Config, servers *ipvs.Linux) (list []plan.Write, err error) 
 			list = append(list, sysctlWrite(s))
 		}
 	}
-	limit := conntrackMax(cfg.Conntrack, cores())
-	if before := readNumber("/proc/sys/" + sysctlConntrackMax); before > 0 && before < limit {
-		list = append(list, sysctlWrite(kernelSetting{sysctlConntrackMax, strconv.FormatInt(limit, 10), "conntrack.maxPerCore and conntrack.min"}))
+	return append(list, conntrackWrites(cfg.Conntrack, log)...), nil
+}
+
+// conntrackWrites lists what tuneConntrack would set. It goes on without what cannot be set here: that is no write.
+func conntrackWrites(cfg ConntrackConfig, log *slog.Logger) (list []plan.Write) {
+	due := func(s kernelSetting) {
+		if !sysctl.Writable(s.name) {
+			log.Warn("a sysctl of connection tracking is not as configured and cannot be set from here, which leaves it as it is",
+				"sysctl", s.name, "value", s.value, "for", s.why)
+			return
+		}
+		list = append(list, sysctlWrite(s))
 	}
-	return list, nil
+	for _, s := range conntrackSettings(cfg) {
+		if before, err := sysctl.Read(s.name); err == nil && before != s.value {
+			due(s)
+		}
+	}
+	limit := conntrackMax(cfg, cores())
+	if before := readNumber("/proc/sys/" + sysctlConntrackMax); before > 0 && before < limit {
+		due(kernelSetting{sysctlConntrackMax, strconv.FormatInt(limit, 10), "conntrack.maxPerCore and conntrack.min"})
+	}
+	return list
 }
 
 func sysctlWrite(s kernelSetting) plan.Write {

@@ -63,8 +63,7 @@ func TestAPlanThatAShellCarriesOutLeavesNothingToPlan(t *testing.T) {
 	dir := t.TempDir()
 	for name, value := range map[string]string{
 		"SOURCE_KIND": "directory", "SOURCE_DIRECTORY": dir, "HOSTNAMEOVERRIDE": "here", "CLUSTERCIDR": "10.1.0.0/16,fd00:1::/64",
-		"NODEPORTADDRESSES":    "192.0.2.0/24",
-		"CONNTRACK_MAXPERCORE": "0", // the host's, which a network namespace may not set
+		"NODEPORTADDRESSES": "192.0.2.0/24",
 	} {
 		t.Setenv("FAIRLEAD_"+name, value)
 	}

@@ -19,6 +19,16 @@ func Read(name string) (string, error) {
 	return strings.TrimSpace(string(data)), nil
 }
 
+// Writable reports whether this process could set a parameter: a container may see it read-only, or a network
+// namespace may not own it.
+func Writable(name string) bool {
+	file, err := os.OpenFile(filepath.Join("/proc/sys", name), os.O_WRONLY, 0) // which changes nothing
+	if err != nil {
+		return false
+	}
+	return file.Close() == nil
+}
+
 // Ensure gives a parameter, such as "net/ipv4/vs/conntrack", a value unless it has it already. It
 // reports the value found before and whether it was changed. A parameter that this kernel does not
 // have satisfies errors.Is with fs.ErrNotExist.

@@ -13,19 +13,22 @@ import (
 	"github.com/fairlead-lb/fairlead/test/lab"
 )
 
-// planned runs `fairlead plan` on a node, and returns its exit status and what it printed.
+// planned runs `fairlead plan` on a node, and returns its exit status and its plan.
 func planned(t *testing.T, node *lab.Node, config string) (status int, out string) {
 	t.Helper()
 	cmd := node.Command(t.Context(), mustEnv(t, "FAIRLEAD_TEST_BIN"), "plan", "--config", config)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
+	if stderr.Len() > 0 {
+		t.Logf("fairlead plan: %s", &stderr)
+	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return exit.ExitCode(), stdout.String() + stderr.String()
+		return exit.ExitCode(), stdout.String()
 	}
 	must(t, err)
-	return 0, stdout.String() + stderr.String()
+	return 0, stdout.String()
 }
 
 // nothingPlanned says what is planned, if anything is.
