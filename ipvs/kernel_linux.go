@@ -173,6 +173,38 @@ func (l *Linux) RealServers(k Key) (map[netip.AddrPort]RealStatus, error) {
 	return reals, nil
 }
 
+// Counters reads the counters of every virtual server, in one dump.
+func (l *Linux) Counters() (all map[Key]Counters, err error) {
+	decoder := decoder{make(map[string]string)}
+	err = nlbatch.Whole(func() error {
+		all = make(map[Key]Counters)
+		l.batch.Reset()
+		l.batch.Begin(l.family, 0, cmdGetService, genlVersion, 0, 0)
+		return l.conn.Dump(&l.batch, func(payload []byte) {
+			if k, _, ok := decoder.server(payload); ok {
+				all[k] = decodeCounters(nlbatch.Attribute(nlbatch.Attribute(payload[genlHeaderLen:], attrService), svcStats64))
+			}
+		})
+	})
+	return all, err
+}
+
+// RealCounters reads the counters of the real servers of one virtual server; of one that is not there there are none.
+func (l *Linux) RealCounters(k Key) (all map[netip.AddrPort]Counters, err error) {
+	err = nlbatch.Whole(func() error {
+		all = make(map[netip.AddrPort]Counters)
+		l.batch.Reset()
+		l.batch.Begin(l.family, 0, cmdGetDest, genlVersion, 0, 0)
+		encodeServer(&l.batch, Op{Verb: DeleteServer, Key: k}) // its name, and nothing else
+		return l.conn.Dump(&l.batch, func(payload []byte) {
+			if at, c, ok := decodeReal(payload); ok {
+				all[at] = c
+			}
+		})
+	})
+	return all, err
+}
+
 // MoreRealServers implements Kernel.
 func (l *Linux) MoreRealServers(fromFirst bool, limit int) (map[Key]map[netip.AddrPort]RealStatus, bool, error) {
 	if fromFirst {

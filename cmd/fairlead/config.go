@@ -28,7 +28,8 @@ type Config struct {
 	ExternalIPs        ExternalIPsConfig
 	HealthzBindAddress netip.AddrPort // the zero value disables
 	MetricsBindAddress netip.AddrPort // the zero value disables
-	SocketPath         string         // "": none
+	Metrics            MetricsConfig
+	SocketPath         string // "": none
 	Conntrack          ConntrackConfig
 	Takeover           TakeoverConfig
 	OOMScoreAdj        int
@@ -84,6 +85,12 @@ func (c IPVSConfig) marks(masqueradeBit int) fwmark.Range {
 type ExternalIPsConfig struct {
 	AllowedCIDRs []netip.Prefix // none: all
 	CheckNodes   bool
+}
+
+// MetricsConfig says what /metrics tells of each Service.
+type MetricsConfig struct {
+	MaxVirtualServers int // with series of their own
+	PerEndpoint       bool
 }
 
 // IPTablesConfig holds what the constant rules need to know.

@@ -12,6 +12,7 @@ import (
 	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/doctor"
 	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/meter"
 	"github.com/fairlead-lb/fairlead/shadow"
 )
 
@@ -20,6 +21,8 @@ var errLinuxOnly = errors.New("this command needs Linux")
 func openKernel(Config) (controller.Kernel, func(), error) {
 	return controller.Kernel{}, nil, errLinuxOnly
 }
+
+func openCounters() (meter.Reader, func() error, error) { return nil, nil, errLinuxOnly }
 
 func probeScheduler(string) error { return errLinuxOnly }
 

@@ -81,6 +81,8 @@ func samples() map[string][2]string {
 		"healthzBindAddress":              {"[::]:10256"},
 		"metricsBindAddress":              {""},
 		"socketPath":                      {"/tmp/f.sock"},
+		"metrics.maxVirtualServers":       {"5"},
+		"metrics.perEndpoint":             {"true"},
 		"conntrack.maxPerCore":            {"0"},
 		"conntrack.min":                   {"1000"},
 		"conntrack.tcpEstablishedTimeout": {"2h"},
