@@ -169,6 +169,7 @@ func (t *Table) Expire(now time.Time, busy bool) error {
 		case d.over():
 		case !d.deadline.IsZero() && !now.Before(d.deadline):
 			t.drains[key] = drain{}
+			t.forced++
 		case !now.Before(d.poll.Add(late)) && len(due) < maxPolls:
 			due[key.server] = struct{}{}
 		}
@@ -233,6 +234,9 @@ func (t *Table) Prune(due func(Key) bool) error {
 
 // Draining is the number of real servers that wait for their connections to end.
 func (t *Table) Draining() int { return len(t.drains) }
+
+// Forced is the number of drains that have ended at their deadline.
+func (t *Table) Forced() uint64 { return t.forced }
 
 // NextDrain returns when Expire has something to do again.
 func (t *Table) NextDrain() (next time.Time, any bool) {

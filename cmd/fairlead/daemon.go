@@ -46,6 +46,7 @@ func (d *daemon) serve(ctx context.Context, cfg Config) error {
 			return serveMetrics(ctx, cfg, d.controller.Metrics.Registry, d.log)
 		})
 	})
+	d.controller.Metrics.Registry.MustRegister(buildInfo())
 	d.metrics.Store(cfg.Metrics)
 	if d.meter != nil {
 		d.controller.Metrics.Registry.MustRegister(newTrafficMetrics(d.meter, d.controller.Owners, func() MetricsConfig { return d.metrics.Load().(MetricsConfig) }, d.log))
@@ -142,7 +143,8 @@ func (d *daemon) parts() []part {
 				return prepareHost(cfg, d.log)
 			}},
 		{[]string{"metrics."}, func(_ context.Context, cfg Config) error {
-			d.metrics.Store(cfg.Metrics)
+			d.controller.Metrics.Registry.MustRegister(buildInfo())
+	d.metrics.Store(cfg.Metrics)
 			return nil
 		}},
 		{[]string{"healthzBindAddress"}, func(ctx context.Context, cfg Config) error { return send(ctx, d.newHealth, cfg) }},
