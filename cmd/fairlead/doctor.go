@@ -97,14 +97,7 @@ func countVerdicts(found []doctor.Finding) map[doctor.Verdict]int {
 }
 
 // wantsColors reports whether out is a terminal whose user has nothing against colors (https://no-color.org).
-func wantsColors(out io.Writer) bool {
-	file, is := out.(*os.File)
-	if !is || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
+func wantsColors(out io.Writer) bool { return os.Getenv("NO_COLOR") == "" && isTerminal(out) }
 
 // listChecks prints what there is to check.
 func listChecks(out io.Writer, asJSON bool) error {

@@ -32,7 +32,7 @@ kernel's IPVS table equal to the cluster's Services and EndpointSlices.`,
 	}
 	root.SetVersionTemplate("fairlead {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err.Error()) })
-	root.AddCommand(newRunCommand(), newPlanCommand(), newStatusCommand(), newGetCommand(), newExplainCommand(),
+	root.AddCommand(newRunCommand(), newPlanCommand(), newStatusCommand(), newGetCommand(), newExplainCommand(), newTopCommand(),
 		newDoctorCommand(), newCleanupCommand(), newConfigCommand(), newVersionCommand())
 	return root
 }
