@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"regexp"
 	"slices"
@@ -16,6 +18,18 @@ var pending = []string{
 	"fairlead_programming_duration_seconds", "fairlead_real_servers", "fairlead_service_", "fairlead_source_connected",
 	"kubeproxy_proxy_healthz_total", "kubeproxy_proxy_livez_total", "kubeproxy_sync_proxy_rules_endpoint_changes_",
 	"kubeproxy_sync_proxy_rules_service_changes_",
+}
+
+// TestPendingIsWhatIsMissing: what has come is taken off the list.
+func TestPendingIsWhatIsMissing(t *testing.T) {
+	_, k := mustRead(t)
+	for _, name := range pending {
+		for metric := range k {
+			if strings.HasPrefix(metric, name) {
+				t.Errorf("the daemon has %s: take %s off the list", metric, name)
+			}
+		}
+	}
 }
 
 func mustRead(t *testing.T) (*board, known) {
@@ -108,6 +122,9 @@ func TestWrongQueriesAreFound(t *testing.T) {
 	}
 }
 
+// units are those of Grafana that a panel may have: its names, not ours, so a mistake would show as text behind the number.
+var units = []string{"short", "s", "bytes", "ops", "reqps", "wps", "pps", "cps", "Bps"}
+
 // TestTheDashboardIsComplete: every panel says what it shows and in which unit, none lies on another, and all ask the data
 // source that is chosen above.
 func TestTheDashboardIsComplete(t *testing.T) {
@@ -132,7 +149,7 @@ func TestTheDashboardIsComplete(t *testing.T) {
 			rows = append(rows, p.Title)
 			continue
 		}
-		if p.Description == "" || p.FieldConfig.Defaults.Unit == "" || len(p.Targets) == 0 || len(p.FieldConfig.Defaults.Thresholds.Steps) == 0 {
+		if p.Description == "" || !slices.Contains(units, p.FieldConfig.Defaults.Unit) || len(p.Targets) == 0 || len(p.FieldConfig.Defaults.Thresholds.Steps) == 0 {
 			t.Errorf("%s lacks a description, a unit, a query or thresholds", p.Title)
 		}
 		for _, q := range p.Targets {
@@ -180,6 +197,34 @@ func TestTheAlertsSayWhatToDo(t *testing.T) {
 	}
 	if rows := strings.Count(string(page), "\n| `Fairlead"); rows != n {
 		t.Errorf("docs/monitoring.md has %d alerts, rules.yaml %d", rows, n)
+	}
+}
+
+// TestTheRunbooksAreThere: docs/troubleshooting.md has a heading for each alert.
+func TestTheRunbooksAreThere(t *testing.T) {
+	page, err := os.ReadFile(root + "docs/troubleshooting.md")
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Log("docs/troubleshooting.md is not written yet")
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	anchors := map[string]bool{}
+	other := regexp.MustCompile(`[^a-z0-9 _-]`)
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(string(page), -1) {
+		anchors[strings.ReplaceAll(other.ReplaceAllString(strings.ToLower(heading[1]), ""), " ", "-")] = true // as GitHub does
+	}
+	groups, err := readRules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range groups {
+		for _, r := range g.Rules {
+			if _, anchor, _ := strings.Cut(r.Annotations["runbook_url"], "#"); !anchors[anchor] {
+				t.Errorf("docs/troubleshooting.md has no heading for #%s", anchor)
+			}
+		}
 	}
 }
 
