@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -27,7 +28,7 @@ func readKnown() (known, error) {
 	}
 	defer file.Close()
 	k := known{}
-	k.add(labels.FromStrings(labels.MetricName, "up"))
+	k.add(labels.FromStrings(model.MetricNameLabel, "up"))
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		if strings.HasPrefix(lines.Text(), "#") {
 			continue
@@ -42,7 +43,7 @@ func readKnown() (known, error) {
 }
 
 func (k known) add(series labels.Labels) {
-	name := series.Get(labels.MetricName)
+	name := series.Get(model.MetricNameLabel)
 	if k[name] == nil {
 		k[name] = map[string]bool{"job": true, "instance": true}
 	}
