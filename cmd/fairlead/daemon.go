@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fairlead-lb/fairlead/controller"
+	"github.com/fairlead-lb/fairlead/statuspage"
 	"github.com/fairlead-lb/fairlead/view"
 )
 
@@ -23,6 +24,7 @@ type daemon struct {
 	controller   *controller.Controller
 	newHealth    chan Config
 	newMetrics   chan Config
+	newPage      chan Config
 	probe        func(scheduler string) error // asks the kernel
 	estimation   atomic.Value                 // ipvs.estimation
 	nodeWarnings func(reason, text string)    // nil: there is no API server
@@ -31,7 +33,7 @@ type daemon struct {
 
 // serve runs everything until ctx ends, or one part fails.
 func (d *daemon) serve(ctx context.Context, cfg Config) error {
-	d.newHealth, d.newMetrics = make(chan Config), make(chan Config)
+	d.newHealth, d.newMetrics, d.newPage = make(chan Config), make(chan Config), make(chan Config)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return serveEach(ctx, cfg, d.newHealth, func(ctx context.Context, cfg Config) error {
@@ -41,6 +43,12 @@ func (d *daemon) serve(ctx context.Context, cfg Config) error {
 	group.Go(func() error {
 		return serveEach(ctx, cfg, d.newMetrics, func(ctx context.Context, cfg Config) error {
 			return serveMetrics(ctx, cfg, d.controller.Metrics.Registry, d.log)
+		})
+	})
+	group.Go(func() error {
+		page := statuspage.Handler(d.view(cfg), nodeMeter{})
+		return serveEach(ctx, cfg, d.newPage, func(ctx context.Context, cfg Config) error {
+			return serve(ctx, "statusBindAddress", cfg.StatusBindAddress, page, d.log)
 		})
 	})
 	group.Go(func() error {
@@ -136,6 +144,7 @@ func (d *daemon) parts() []part {
 			}},
 		{[]string{"healthzBindAddress"}, func(ctx context.Context, cfg Config) error { return send(ctx, d.newHealth, cfg) }},
 		{[]string{"metricsBindAddress", "enableProfiling"}, func(ctx context.Context, cfg Config) error { return send(ctx, d.newMetrics, cfg) }},
+		{[]string{"statusBindAddress"}, func(ctx context.Context, cfg Config) error { return send(ctx, d.newPage, cfg) }},
 		{[]string{
 			"ipvs.scheduler", "ipvs.syncPeriod", "ipvs.minSyncPeriod", "ipvs.excludeCIDRs", "ipvs.drainTimeout",
 			"iptables.masqueradeAll", "clusterCIDR", "detectLocal", "nodePortAddresses", "externalIPs.",

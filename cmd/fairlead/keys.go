@@ -154,6 +154,8 @@ func daemonKeys() []key {
 			comment: "IP:PORT of /healthz and /livez, IPv6 as \"[::]:10256\". Empty: off."},
 		{path: "metricsBindAddress", kind: bindAddrPort(), def: "127.0.0.1:10249",
 			comment: "IP:PORT of /metrics and /proxyMode, IPv6 as \"[::1]:10249\". Empty: off."},
+		{path: "statusBindAddress", kind: bindAddrPort(),
+			comment: "IP:PORT of the status page, a read-only page for browsers. It has no\nauthentication, so bind it to the loopback, such as 127.0.0.1:10266: nothing\nof Kubernetes' own listens there (10248 to 10260). Empty: off."},
 		{path: "socketPath", restart: true, kind: filePath(), def: defaultSocket,
 			comment: "The local socket by which 'fairlead status', get, explain and top ask the\ndaemon. Only the daemon's user may connect. Empty: off."},
 		{path: "conntrack.maxPerCore", unit: "connections per core", kind: count, def: "32768",
