@@ -18,6 +18,7 @@ let shown = hash.read();
 let paused = false;
 let seen = ""; // the state that everything shown is of
 let asked = 0; // when the rest was asked for
+let nextSample = 0;
 let failures = 0;
 let timer;
 let beating = false;
@@ -97,14 +98,15 @@ async function round() {
     asked = now;
     work.push(askList(false), askDetail(), askDrains());
   }
-  if (now - sampled > 950) {
-    sampled = now;
-    work.push(traffic());
+  if (now > nextSample) {
+    nextSample = now + 950;
+    work.push(traffic().catch((error) => {
+      if (!error.status) throw error; // the daemon has gone
+      nextSample = now + 60000; // this node has no counters, or not yet
+    }));
   }
   await Promise.all(work);
 }
-
-let sampled = 0;
 
 async function beatOnce() {
   clearTimeout(timer);
