@@ -6,16 +6,21 @@ const patience = 15000; // ms
 export async function ask(path, parameters = {}) {
   const query = new URLSearchParams();
   for (const [key, value] of Object.entries(parameters)) if (value) query.set(key, value);
-  const response = await fetch(query.size ? `${path}?${query}` : path, {
-    cache: "no-store", credentials: "omit", signal: AbortSignal.timeout(patience),
-  });
+  let response;
+  try {
+    response = await fetch(query.size ? `${path}?${query}` : path, {
+      cache: "no-store", credentials: "omit", signal: AbortSignal.timeout(patience),
+    });
+  } catch (error) {
+    throw new Error(error.name === "TimeoutError" ? "does not answer" : "cannot be reached", { cause: error });
+  }
   if (response.ok) return response.json();
   const text = await response.text();
   let said = text.trim();
   try {
     said = JSON.parse(text).error;
   } catch { /* plain text */ }
-  const error = new Error(said || `the daemon answers ${response.status}`);
+  const error = new Error(said || `it answers ${response.status}`);
   error.status = response.status;
   throw error;
 }

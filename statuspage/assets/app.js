@@ -122,8 +122,10 @@ async function beatOnce() {
   } catch (error) {
     failures++;
     seen = "";
-    const why = error instanceof TypeError ? "cannot be reached" : `does not answer: ${error.message}`;
-    showFailure(`The daemon ${why}. What is shown may be out of date; the page goes on trying.`);
+    const mine = !error.cause && !error.status;
+    if (mine) console.error(error);
+    const why = mine ? "This page has a mistake" : error.status ? `The daemon says: ${error.message}` : `The daemon ${error.message}`;
+    showFailure(`${why}. What is shown may be out of date; the page goes on trying.`);
     showFresh(latest ? `Not live since ${clock(latest.now)}` : "Not live", true);
   }
   beating = false;
@@ -216,5 +218,5 @@ addEventListener("keydown", key);
 document.addEventListener("visibilitychange", beatOnce);
 byId("search").value = shown.search;
 byId("state").value = shown.state;
-detail.open(shown.service);
+detail.open(shown.service, false);
 beatOnce();

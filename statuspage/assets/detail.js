@@ -4,8 +4,9 @@ import { stateMark } from "./list.js";
 
 const step = 100; // rows of a table before somebody asks for more
 
-const table = (caption, heads, rows) => el("table", { class: "facts" }, el("caption", {}, caption),
-  el("thead", {}, el("tr", {}, heads.map((h) => el("th", { scope: "col" }, h)))), el("tbody", {}, rows));
+// A heading that begins with * is of a column that there is no room for on a phone.
+const table = (caption, heads, rows) => el("table", { class: "facts" }, el("caption", {}, caption), el("thead", {}, el("tr", {}, heads.map((h) =>
+  h.startsWith("*") ? el("th", { scope: "col", class: "wide" }, h.slice(1)) : el("th", { scope: "col" }, h)))), el("tbody", {}, rows));
 
 const notes = (title, kind, items) => items?.length > 0 && el("div", { class: `box ${kind}` }, el("h3", {}, title), el("ul", {}, items.map((text) => el("li", {}, text))));
 
@@ -32,8 +33,8 @@ function serverRow(s) {
   const persistence = (s.desired ?? s.kernel)?.persistenceSeconds;
   const remarks = [kernelOf(s), s.owner && `${s.owner} has it`, s.bound && s.bound.desired && !s.bound.kernel && "its VIP is not bound yet"].filter(Boolean);
   return el("tr", {},
-    el("th", { scope: "row" }, el("code", {}, s.name), el("span", { class: "small-note" }, s.port ? `${s.kind}, port ${s.port}` : s.kind)),
-    el("td", {}, scheduler, persistence ? el("span", { class: "small-note" }, `${count(persistence)} s affinity`) : null),
+    el("th", { scope: "row" }, el("code", {}, s.name), el("span", { class: "small-note" }, s.port ? `${s.kind}, port ${s.port}` : s.kind), el("span", { class: "small" }, scheduler)),
+    el("td", { class: "wide" }, scheduler, persistence ? el("span", { class: "small-note" }, `${count(persistence)} s affinity`) : null),
     el("td", {}, `${count(s.inForce)} of ${count(s.endpoints)}`, s.draining ? el("span", { class: "small-note" }, `${count(s.draining)} draining`) : null),
     el("td", {}, stateMark(s.state), remarks.map((r) => el("span", { class: "small-note" }, r))));
 }
@@ -59,11 +60,20 @@ function verdict(inside, why, who) {
     el("span", {}, el("b", {}, `${inside ? "In" : "Out"}${who}`), why ? `: ${why}` : ""));
 }
 
+// weightOf returns the weight of a real server, and what the kernel has if that is another one.
+function weightOf(real) {
+  if (!real) return "";
+  if (real.desired === real.kernel) return `${real.kernel}`;
+  if (real.desired == null) return `${real.kernel}, on its way out`;
+  return real.kernel == null ? `${real.desired}, not in the kernel yet` : `${real.desired}, in the kernel ${real.kernel}`;
+}
+
 function endpointRow(v, real, local) {
-  const weight = real ? (real.desired === real.kernel ? `${real.kernel}` : `${real.desired ?? "none"}, in the kernel ${real.kernel ?? "none"}`) : "–";
+  const weight = weightOf(real);
   return el("tr", {},
-    el("th", { scope: "row" }, el("code", {}, v.address), el("span", { class: "small-note" }, [v.node && `on ${v.node}`, v.port && `port ${v.port}`, v.slice].filter(Boolean).join(", "))),
-    el("td", {}, conditions(v)), el("td", {}, weight),
+    el("th", { scope: "row" }, el("code", {}, v.address), el("span", { class: "small-note" }, [v.node && `on ${v.node}`, v.port && `port ${v.port}`, v.slice].filter(Boolean).join(", ")),
+      el("span", { class: "small" }, conditions(v), weight && `, weight ${weight}`)),
+    el("td", { class: "wide" }, conditions(v)), el("td", { class: "wide" }, weight || "–"),
     el("td", {}, verdict(v.in, v.why, local ? " for all" : ""), local && verdict(v.local, v.whyLocal, " for Local")));
 }
 
@@ -86,8 +96,9 @@ export class Detail {
     this.body = byId("detail-body");
   }
 
-  // open shows the panel for a Service that is yet to be asked about; "" closes it.
-  open(name) {
+  // open shows the panel for a Service that is yet to be asked about; "" closes it. Whoever opened it by a key is
+  // taken along.
+  open(name, focus = true) {
     if (name === this.name) return;
     this.name = name;
     this.rows = step;
@@ -97,7 +108,7 @@ export class Detail {
     byId("columns").classList.toggle("has-detail", Boolean(name));
     setText(byId("detail-name"), name);
     this.say("Asking…");
-    if (name) byId("detail-name").focus({ preventScroll: true });
+    if (name && focus) byId("detail-name").focus({ preventScroll: true });
   }
 
   say(text) {
@@ -119,10 +130,10 @@ export class Detail {
     return [
       facts(e, now),
       notes("Problems", "bad", e.problems?.map((p) => `${p.reason}: ${p.text}`)),
-      notes("Worth knowing", "warn", e.remarks),
+      notes("Worth knowing", "info", e.remarks),
       notes("Set by annotations", "", e.settings),
-      e.servers.length > 0 && table("Virtual servers", ["Server", "Scheduler", "Endpoints", "State"], e.servers.slice(0, this.rows).map(serverRow)),
-      e.endpoints.length > 0 && table(`Endpoints (${count(e.endpoints.length)})`, ["Endpoint", "Condition", "Weight", "Verdict"],
+      e.servers.length > 0 && table("Virtual servers", ["Server", "*Scheduler", "Endpoints", "State"], e.servers.slice(0, this.rows).map(serverRow)),
+      e.endpoints.length > 0 && table(`Endpoints (${count(e.endpoints.length)})`, ["Endpoint", "*Condition", "*Weight", "Verdict"],
         e.endpoints.slice(0, this.rows).map((v) => endpointRow(v, reals.get(v.address), local))),
       drains.length > 0 && table("On their way out", ["Real server", "State", "Weight"], drains.slice(0, this.rows).map((r) =>
         el("tr", {}, el("th", { scope: "row" }, el("code", {}, r.address)), el("td", {}, stateMark(r.state)), el("td", {}, `${r.kernel ?? "–"}`)))),

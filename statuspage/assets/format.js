@@ -38,19 +38,19 @@ export function clock(at) {
   return new Date(at).toLocaleTimeString("en-GB");
 }
 
-const states = {
-  "in force": ["ok", "✓"],
-  pending: ["info", "◔"],
-  "no endpoints": ["warn", "○"],
-  refused: ["bad", "!"],
-  lost: ["bad", "✕"],
-  "not served": ["quiet", "–"],
-  draining: ["info", "↓"],
-  leaving: ["quiet", "↓"],
-};
+const states = new Map([
+  ["in force", ["ok", "✓"]],
+  ["pending", ["info", "◔"]],
+  ["no endpoints", ["warn", "○"]],
+  ["refused", ["bad", "!"]],
+  ["lost", ["bad", "✕"]],
+  ["not served", ["quiet", "–"]],
+  ["draining", ["info", "↓"]],
+  ["leaving", ["quiet", "↓"]],
+]);
 
 // looks returns the class and the sign of a state. The sign is there so that color is never all that tells.
-export const looks = (state) => states[state] ?? ["quiet", "?"];
+export const looks = (state) => states.get(state) ?? ["quiet", "?"];
 
 // plural puts a number before its word.
 export const plural = (n, one, many = one + "s") => `${count(n)} ${n === 1 ? one : many}`;

@@ -13,11 +13,11 @@ function tiles(s) {
     { name: "Real servers", value: count(s.realServers), note: "in the kernel" },
     { name: "VIPs", value: count(s.addresses.total), note: pending(s.addresses), kind: s.addresses.pending && "info" },
     { name: "Set entries", value: count(s.entries.total), note: pending(s.entries), kind: s.entries.pending && "info" },
-    { name: "Lag", value: duration(s.waitingSeconds), note: s.waitingSeconds ? "the oldest change waits" : "nothing waits", kind: s.waitingSeconds > 5 && "warn" },
-    { name: "Last write", value: s.lastSync ? since(s.now, s.lastSync.ended) : "–", note: s.lastSync ? `${plural(s.lastSync.writes, "message")}, ${duration(s.lastSync.seconds)}` : "nothing was to do" },
+    { name: "Lag", value: duration(s.waitingSeconds), note: s.waitingSeconds ? "oldest change" : "nothing waits", kind: s.waitingSeconds > 5 && "warn" },
+    { name: "Last write", value: s.lastSync ? since(s.now, s.lastSync.ended) : "–", note: s.lastSync ? plural(s.lastSync.writes, "message") : "nothing to do" },
     { name: "Draining", value: count(s.draining), note: "real servers", kind: s.draining && "info" },
-    { name: "Drift", value: count(drift), note: s.drift.last ? `put right, ${since(s.now, s.drift.last)}` : "none seen", kind: drift && "warn" },
-    { name: "Audit", value: s.audit.ended ? since(s.now, s.audit.ended) : "–", note: `one whole in ${duration(s.audit.periodSeconds)}` },
+    { name: "Drift", value: count(drift), note: s.drift.last ? `last ${since(s.now, s.drift.last)}` : "none seen", kind: drift && "warn" },
+    { name: "Audit", value: s.audit.ended ? since(s.now, s.audit.ended) : "–", note: `one in ${duration(s.audit.periodSeconds)}` },
   ];
 }
 

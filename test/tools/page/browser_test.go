@@ -85,6 +85,7 @@ func open(t *testing.T, source view.Source, meter view.Meter, hash string, befor
 		t.Fatal(err)
 	}
 	b.do(call(log.Enable, cdp.Empty{}), call(runtime.Enable, cdp.Empty{}))
+	b.do(chromedp.EmulateViewport(1280, 860))
 	b.do(before...)
 	b.do(call(page.Navigate, page.NavigateParams{URL: b.url + hash}))
 	b.until(20*time.Second, `document.getElementById("fresh")?.textContent.startsWith("Live")`)

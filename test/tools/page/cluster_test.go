@@ -83,6 +83,7 @@ func (c *cluster) Services(ctx context.Context, f view.Filter) (list view.Servic
 		return list, err
 	}
 	defer unlock()
+	list.Items = []view.Service{}
 	for _, e := range c.explanations {
 		addresses := e.Namespace + "/" + e.Name
 		for _, s := range e.Servers {

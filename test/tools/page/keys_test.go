@@ -73,6 +73,9 @@ func TestKeys(t *testing.T) {
 // TestEverythingHasAName reads what a screen reader does.
 func TestEverythingHasAName(t *testing.T) {
 	c := showcase()
+	for i := range 60 {
+		c.explanations = append(c.explanations, service("z", fmt.Sprint("more-", i), "10.96.31.1"))
+	}
 	b := open(t, c, c, "#service=shop/checkout")
 	b.until(5*time.Second, `document.getElementById("detail-body").innerText.includes("How packets fare")`)
 	tree := get(b, func(ctx context.Context, t *chromedp.Target) (accessibility.GetFullAXTreeResult, error) {

@@ -106,6 +106,8 @@ func TestSearch(t *testing.T) {
 			t.Errorf("%q: hidden is %v", search, empty)
 		}
 	}
+	b.search("")
+	b.until(3*time.Second, `document.querySelectorAll("#rows tr").length === 4`)
 	b.choose("no endpoints")
 	b.until(3*time.Second, `document.querySelectorAll("#rows tr").length === 1`)
 	if got := b.texts("#rows a.name"); !slices.Equal(got, []string{"billing/empty"}) {

@@ -3,8 +3,12 @@ package page
 import (
 	"bytes"
 	"flag"
+	"image"
+	"image/color"
 	"image/png"
+	"maps"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,13 +24,17 @@ var (
 // largest is the size of a picture in the documents, in bytes.
 const largest = 200_000
 
-// dark asks for the dark colors.
+// prefers says what the person in front of the screen has asked for.
+func prefers(name, value string) chromedp.Action[chromedp.Void] {
+	return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: name, Value: value}}})
+}
+
+// dark asks for the dark colors, or for the light ones.
 func dark(on bool) chromedp.Action[chromedp.Void] {
-	value := "light"
 	if on {
-		value = "dark"
+		return prefers("prefers-color-scheme", "dark")
 	}
-	return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}}})
+	return prefers("prefers-color-scheme", "light")
 }
 
 // phone is a small screen that is touched.
@@ -53,7 +61,7 @@ func TestThePictures(t *testing.T) {
 				b := open(t, c, c, picture.hash, picture.before...)
 				time.Sleep(*watch)
 				eval[chromedp.Void](b, `document.activeElement.blur(); scrollTo(0, 0)`)
-				if err := os.WriteFile(file, small(t, get(b, chromedp.CaptureScreenshot())), 0o600); err != nil {
+				if err := os.WriteFile(file, small(t, get(b, chromedp.CaptureScreenshot())), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -69,16 +77,41 @@ func TestThePictures(t *testing.T) {
 	}
 }
 
-// small returns the same picture in fewer bytes.
+// small returns the same picture in fewer bytes: in the 256 colors that it has most of.
 func small(t *testing.T, data []byte) []byte {
 	t.Helper()
 	picture, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
 	}
+	counts := make(map[color.RGBA]int)
+	for y := range picture.Bounds().Dy() {
+		for x := range picture.Bounds().Dx() {
+			counts[rgba(picture.At(x, y))]++
+		}
+	}
+	// Of what is colorful there is little, and it says much.
+	weight := func(c color.RGBA) int { return counts[c] * (4 + int(max(c.R, c.G, c.B)) - int(min(c.R, c.G, c.B))) }
+	most := slices.SortedFunc(maps.Keys(counts), func(a, b color.RGBA) int { return weight(b) - weight(a) })
+	palette := color.Palette{}
+	for _, c := range most[:min(len(most), 256)] {
+		palette = append(palette, c)
+	}
+	fewer, nearest := image.NewPaletted(picture.Bounds(), palette), make(map[color.RGBA]uint8)
+	for y := range picture.Bounds().Dy() {
+		for x := range picture.Bounds().Dx() {
+			c := rgba(picture.At(x, y))
+			if _, known := nearest[c]; !known {
+				nearest[c] = uint8(palette.Index(c))
+			}
+			fewer.SetColorIndex(x, y, nearest[c])
+		}
+	}
 	var b bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, picture); err != nil {
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, fewer); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
 }
+
+func rgba(c color.Color) color.RGBA { return color.RGBAModel.Convert(c).(color.RGBA) }
