@@ -44,7 +44,7 @@ func (c *Controller) services(ctx context.Context, f view.Filter, d detail) (lis
 		return list, err
 	}
 	err = inParts(ctx, c, names, func(name types.NamespacedName) {
-		if !c.matches(name, f) {
+		if !c.matches(name, f) || f.State != "" && !f.Wants(c.describe(name, detail{}).State) {
 			return
 		}
 		list.Total++
@@ -110,12 +110,19 @@ func (c *Controller) Endpoints(ctx context.Context, f view.Filter) ([]view.Endpo
 	list := []view.Endpoint{}
 	add := func(name types.NamespacedName, s view.Server) {
 		for _, real := range s.Reals {
-			if endpointAsked(s, real, f.Address) {
+			full := f.State == view.Draining && f.Limit > 0 && len(list) >= f.Limit
+			if endpointAsked(s, real, f.Address) && f.Wants(real.State) && !full {
 				list = append(list, view.Endpoint{Namespace: name.Namespace, Name: name.Name, Server: s.Name, Kind: s.Kind, Real: real})
 			}
 		}
 	}
+	if f.State == view.Draining {
+		return list, c.drains(ctx, f, add)
+	}
+	state := f.State
+	f.State = "" // that of a Service is another matter
 	services, err := c.services(ctx, f, detail{reals: true})
+	f.State = state
 	for _, s := range services.Items {
 		for _, server := range s.Servers {
 			if server.Owner == "" {

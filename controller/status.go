@@ -29,7 +29,7 @@ func (c *Controller) status(now time.Time) view.Status {
 		LastSync:       c.record.lastSync, LastError: clone(c.record.lastError), Drift: c.record.drift,
 		Audit:   view.Audit{Period: c.auditPeriod().Seconds()},
 		NoLocal: view.NoLocal{Internal: c.claims.noLocalInternal, External: c.claims.noLocalExternal},
-		Recent:  slices.Clone(c.record.recent),
+		Recent:  append([]view.Occurrence{}, c.record.recent...),
 		Notes:   []string{}, Problems: []view.Reason{},
 	}
 	s.Updated, s.Healthy = c.Health.Check(now)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -237,6 +238,17 @@ func (t *Table) Draining() int { return len(t.drains) }
 
 // Forced is the number of drains that have ended at their deadline.
 func (t *Table) Forced() uint64 { return t.forced }
+
+// DrainingServers lists the virtual servers with real servers that drain.
+func (t *Table) DrainingServers() []Key {
+	keys := make(map[Key]struct{})
+	for key, d := range t.drains {
+		if !d.over() {
+			keys[key.server] = struct{}{}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(keys), Key.Compare)
+}
 
 // NextDrain returns when Expire has something to do again.
 func (t *Table) NextDrain() (next time.Time, any bool) {

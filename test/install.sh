@@ -18,6 +18,7 @@ want ping iputils-ping
 want modprobe kmod
 want setpriv util-linux
 want curl curl
+want chromium chromium # looks at the status page
 want systemd-analyze systemd # reads the unit in deploy/systemd
 want gcc gcc # the race detector
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)

@@ -69,7 +69,7 @@ func filterOf(q url.Values) Filter {
 		return max(n, 0)
 	}
 	return Filter{
-		Namespace: q.Get("namespace"), Name: q.Get("name"), Address: q.Get("address"), Search: q.Get("search"),
+		Namespace: q.Get("namespace"), Name: q.Get("name"), Address: q.Get("address"), Search: q.Get("search"), State: q.Get("state"),
 		Offset: number("offset"), Limit: number("limit"),
 	}
 }
@@ -86,6 +86,7 @@ func (f Filter) query() url.Values {
 	set("name", f.Name)
 	set("address", f.Address)
 	set("search", f.Search)
+	set("state", f.State)
 	set("offset", strconv.Itoa(f.Offset))
 	set("limit", strconv.Itoa(f.Limit))
 	return q

@@ -1,6 +1,10 @@
 package view
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Filter says what is asked for. The zero Filter asks for everything.
 type Filter struct {
@@ -8,8 +12,14 @@ type Filter struct {
 	Name      string // of the Service
 	Address   string // a VIP or an endpoint, with or without a port
 	Search    string // a part of namespace/name or of an address
+	State     string // of Services and endpoints; several are separated by commas
 	Offset    int    // Services to leave out at the beginning
-	Limit     int    // 0: all
+	Limit     int    // Services, or endpoints in state draining; 0: all
+}
+
+// Wants reports whether the filter leaves what is in this state.
+func (f Filter) Wants(state string) bool {
+	return f.State == "" || slices.Contains(strings.Split(f.State, ","), state)
 }
 
 // States of a Service, a virtual server, a real server, an address or an entry.

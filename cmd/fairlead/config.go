@@ -28,6 +28,7 @@ type Config struct {
 	ExternalIPs        ExternalIPsConfig
 	HealthzBindAddress netip.AddrPort // the zero value disables
 	MetricsBindAddress netip.AddrPort // the zero value disables
+	StatusBindAddress  netip.AddrPort // the zero value disables
 	Metrics            MetricsConfig
 	SocketPath         string // "": none
 	Conntrack          ConntrackConfig

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/meter"
+	"github.com/fairlead-lb/fairlead/statuspage"
 	"github.com/fairlead-lb/fairlead/view"
 )
 
@@ -24,6 +25,7 @@ type daemon struct {
 	controller   *controller.Controller
 	newHealth    chan Config
 	newMetrics   chan Config
+	newPage      chan Config
 	probe        func(scheduler string) error // asks the kernel
 	estimation   atomic.Value                 // ipvs.estimation
 	nodeWarnings func(reason, text string)    // nil: there is no API server
@@ -34,7 +36,7 @@ type daemon struct {
 
 // serve runs everything until ctx ends, or one part fails.
 func (d *daemon) serve(ctx context.Context, cfg Config) error {
-	d.newHealth, d.newMetrics = make(chan Config), make(chan Config)
+	d.newHealth, d.newMetrics, d.newPage = make(chan Config), make(chan Config), make(chan Config)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return serveEach(ctx, cfg, d.newHealth, func(ctx context.Context, cfg Config) error {
@@ -51,6 +53,12 @@ func (d *daemon) serve(ctx context.Context, cfg Config) error {
 	if d.meter != nil {
 		d.controller.Metrics.Registry.MustRegister(newTrafficMetrics(d.meter, d.controller.Owners, func() MetricsConfig { return d.metrics.Load().(MetricsConfig) }, d.log))
 	}
+	group.Go(func() error {
+		page := statuspage.Handler(d.view(cfg), nodeMeter{})
+		return serveEach(ctx, cfg, d.newPage, func(ctx context.Context, cfg Config) error {
+			return serve(ctx, "statusBindAddress", cfg.StatusBindAddress, page, d.log)
+		})
+	})
 	group.Go(func() error {
 		serveSocket(ctx, cfg.SocketPath, d.view(cfg), d.log)
 		return nil
@@ -143,12 +151,12 @@ func (d *daemon) parts() []part {
 				return prepareHost(cfg, d.log)
 			}},
 		{[]string{"metrics."}, func(_ context.Context, cfg Config) error {
-			d.controller.Metrics.Registry.MustRegister(buildInfo())
-	d.metrics.Store(cfg.Metrics)
+			d.metrics.Store(cfg.Metrics)
 			return nil
 		}},
 		{[]string{"healthzBindAddress"}, func(ctx context.Context, cfg Config) error { return send(ctx, d.newHealth, cfg) }},
 		{[]string{"metricsBindAddress", "enableProfiling"}, func(ctx context.Context, cfg Config) error { return send(ctx, d.newMetrics, cfg) }},
+		{[]string{"statusBindAddress"}, func(ctx context.Context, cfg Config) error { return send(ctx, d.newPage, cfg) }},
 		{[]string{
 			"ipvs.scheduler", "ipvs.syncPeriod", "ipvs.minSyncPeriod", "ipvs.excludeCIDRs", "ipvs.drainTimeout",
 			"iptables.masqueradeAll", "clusterCIDR", "detectLocal", "nodePortAddresses", "externalIPs.",

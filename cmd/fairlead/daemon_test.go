@@ -86,7 +86,7 @@ func TestTheDaemonFollowsItsFile(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(manifests, "a.yaml"), []byte(aService), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ports := freePorts(t, 3)
+	ports := freePorts(t, 4)
 	text := func(metrics netip.AddrPort, more string) string {
 		return fmt.Sprintf("source: {kind: directory, directory: %s}\nhealthzBindAddress: %s\nmetricsBindAddress: %s\n%s\n", manifests, ports[0], metrics, more)
 	}
@@ -130,6 +130,9 @@ func TestTheDaemonFollowsItsFile(t *testing.T) {
 	write(text(ports[2], "ipvs: {scheduler: wlc}\nenableProfiling: true\nlogging: {level: debug, format: json}"))
 	page(t, "http://"+ports[2].String()+"/debug/pprof/cmdline", "fairlead")
 	page(t, "http://"+ports[0].String()+"/healthz", "lastUpdated")
+	write(text(ports[2], "ipvs: {scheduler: wlc}\nlogging: {level: debug, format: json}\nstatusBindAddress: "+ports[3].String()))
+	page(t, "http://"+ports[3].String()+"/", "<title>Fairlead</title>")
+	page(t, "http://"+ports[3].String()+"/v1/services", `"name":"tcp 10.96.0.1:80"`)
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)

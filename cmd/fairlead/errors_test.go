@@ -161,6 +161,7 @@ func TestRuleErrors(t *testing.T) {
 source: {kind: directory}
 detectLocalMode: BridgeInterface
 metricsBindAddress: 127.0.0.1:10256
+statusBindAddress: "[::1]:10256"
 `,
 			want: `
 c.yaml:5: source.directory: "" is not a directory of manifests, which source.kind directory needs
@@ -168,7 +169,10 @@ c.yaml:3: ipvs.schedulerFlags: "sh-port" is a flag of scheduler sh, but ipvs.sch
 c.yaml:3: ipvs.schedulerFlags: "sh-fallback" is a flag of scheduler sh, but ipvs.scheduler is "mh"
 c.yaml:4: ipvs.minSyncPeriod: 1m0s is longer than ipvs.syncPeriod (30s)
 c.yaml:6: detectLocal.bridgeInterface: "" is not the name of a bridge, which detectLocalMode BridgeInterface needs
-c.yaml:7: metricsBindAddress: "127.0.0.1:10256" has the same port as healthzBindAddress ("0.0.0.0:10256")`},
+c.yaml:7: metricsBindAddress: "127.0.0.1:10256" has the same port as healthzBindAddress ("0.0.0.0:10256")
+c.yaml:8: statusBindAddress: "[::1]:10256" has the same port as healthzBindAddress ("0.0.0.0:10256")`},
+		{name: "status page", file: "metricsBindAddress: 127.0.0.1:10266\nstatusBindAddress: 127.0.0.1:10266\n",
+			want: `c.yaml:2: statusBindAddress: "127.0.0.1:10266" has the same port as metricsBindAddress ("127.0.0.1:10266")`},
 		{name: "prefix", file: "detectLocalMode: InterfaceNamePrefix\n",
 			want: `c.yaml:1: detectLocal.interfaceNamePrefix: "" is not a prefix of device names, which detectLocalMode InterfaceNamePrefix needs`},
 		{name: "not over a misspelled value", file: "ipvs: {scheduler: hm, schedulerFlags: [mh-port]}\n",

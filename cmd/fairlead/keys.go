@@ -159,6 +159,8 @@ func daemonKeys() []key {
 			comment: "So many virtual servers have series of their own on /metrics, those with\nmost traffic; how many are left out is a metric, too. 0: none."},
 		{path: "metrics.perEndpoint", kind: boolean(), def: "false",
 			comment: "true: so has each of their endpoints. It costs a request to the kernel for\neach virtual server and scrape."},
+		{path: "statusBindAddress", kind: bindAddrPort(),
+			comment: "IP:PORT of the status page, a read-only page for browsers. It has no\nauthentication, so bind it to the loopback, such as 127.0.0.1:10266: nothing\nof Kubernetes' own listens there (10248 to 10260). Empty: off."},
 		{path: "socketPath", restart: true, kind: filePath(), def: defaultSocket,
 			comment: "The local socket by which 'fairlead status', get, explain and top ask the\ndaemon. Only the daemon's user may connect. Empty: off."},
 		{path: "conntrack.maxPerCore", unit: "connections per core", kind: count, def: "32768",

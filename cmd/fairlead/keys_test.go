@@ -80,6 +80,7 @@ func samples() map[string][2]string {
 		"nodePortAddresses":               {"primary,192.168.0.0/16"},
 		"healthzBindAddress":              {"[::]:10256"},
 		"metricsBindAddress":              {""},
+		"statusBindAddress":               {"127.0.0.1:10266"},
 		"socketPath":                      {"/tmp/f.sock"},
 		"metrics.maxVirtualServers":       {"5"},
 		"metrics.perEndpoint":             {"true"},

@@ -94,6 +94,7 @@ func rules() []rule {
 		{[]string{"detectLocal.interfaceNamePrefix", "detectLocalMode"}, checkInterfaceNamePrefix},
 		{[]string{"ipvs.fwmarkMask", "ipvs.fwmarkBase", "iptables.masqueradeBit"}, checkMarks},
 		{[]string{"metricsBindAddress", "healthzBindAddress"}, checkBindAddresses},
+		{[]string{"statusBindAddress", "healthzBindAddress", "metricsBindAddress"}, checkStatusAddress},
 	}
 }
 
@@ -157,12 +158,21 @@ func checkMarks(c Config) error {
 // checkBindAddresses catches two servers on one port: the second would fail
 // long after the start.
 func checkBindAddresses(c Config) error {
-	health, metrics := c.HealthzBindAddress, c.MetricsBindAddress
-	if !health.IsValid() || !metrics.IsValid() || health.Port() != metrics.Port() {
+	return samePort(c.MetricsBindAddress, c.HealthzBindAddress, "healthzBindAddress")
+}
+
+// checkStatusAddress does the same for the status page.
+func checkStatusAddress(c Config) error {
+	return errors.Join(samePort(c.StatusBindAddress, c.HealthzBindAddress, "healthzBindAddress"),
+		samePort(c.StatusBindAddress, c.MetricsBindAddress, "metricsBindAddress"))
+}
+
+func samePort(a, other netip.AddrPort, key string) error {
+	if !a.IsValid() || !other.IsValid() || a.Port() != other.Port() {
 		return nil
 	}
-	if health.Addr() == metrics.Addr() || isAny(health.Addr()) || isAny(metrics.Addr()) {
-		return fmt.Errorf("%q has the same port as healthzBindAddress (%q)", metrics, health)
+	if a.Addr() == other.Addr() || isAny(a.Addr()) || isAny(other.Addr()) {
+		return fmt.Errorf("%q has the same port as %s (%q)", a, key, other)
 	}
 	return nil
 }
@@ -176,6 +186,10 @@ func advice(c Config) []string {
 	if c.Source.Kind != sourceDirectory && c.Source.Directory != "" {
 		warnings = append(warnings, fmt.Sprintf("source.directory: %q is not read, since source.kind is %q",
 			c.Source.Directory, c.Source.Kind))
+	}
+	if a := c.StatusBindAddress; a.IsValid() && !a.Addr().IsLoopback() {
+		warnings = append(warnings, fmt.Sprintf("statusBindAddress: %q is no loopback address, and the status page has no authentication: "+
+			"whoever reaches it sees the names and addresses of all Services", a))
 	}
 	return warnings
 }
