@@ -144,7 +144,7 @@ func (d *daemon) parts() []part {
 			}},
 		{[]string{"metrics."}, func(_ context.Context, cfg Config) error {
 			d.controller.Metrics.Registry.MustRegister(buildInfo())
-	d.metrics.Store(cfg.Metrics)
+			d.metrics.Store(cfg.Metrics)
 			return nil
 		}},
 		{[]string{"healthzBindAddress"}, func(ctx context.Context, cfg Config) error { return send(ctx, d.newHealth, cfg) }},
