@@ -38,12 +38,18 @@ func (c *Controller) contacts() (list []source.Contact) {
 	return list
 }
 
+// heardOf reports whether changes of a kind come in. The metric says what status says.
+func heardOf(one source.Contact, now time.Time) bool {
+	_, _, silent := one.Silent(now)
+	return one.Connected() && !silent
+}
+
 func viewContacts(contacts []source.Contact, now time.Time) []view.Contact {
 	list := []view.Contact{}
 	for _, one := range contacts {
-		since, why, silent := one.Silent(now)
+		since, why, _ := one.Silent(now)
 		list = append(list, view.Contact{
-			Kind: one.Kind, Connected: one.Connected() && !silent, Answered: timeOf(one.Answered), Since: timeOf(since), Error: why,
+			Kind: one.Kind, Connected: heardOf(one, now), Answered: timeOf(one.Answered), Since: timeOf(since), Error: why,
 		})
 	}
 	return list

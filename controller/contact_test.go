@@ -43,9 +43,15 @@ func TestSilenceIsToldOnceForEachReason(t *testing.T) {
 	if got := strings.Join(silenceNotes([]source.Contact{asked}, now), "\n"); !strings.Contains(got, "asked for Nodes since 03:09:49 (11s): there is no answer yet; the kernel keeps") {
 		t.Errorf("packets are dropped: %q", got)
 	}
+	if heardOf(asked, now) {
+		t.Error("packets are dropped, and the metric does not tell")
+	}
 	asked.Asked = now.Add(-9 * time.Second)
 	if got := silenceNotes([]source.Contact{asked, {Kind: "Service"}}, now); got != nil {
 		t.Errorf("all is well: %q", got)
+	}
+	if !heardOf(asked, now) {
+		t.Error("all is well, and the metric does not tell")
 	}
 }
 

@@ -189,7 +189,7 @@ func (m *Metrics) connected(contacts *source.Contacts) {
 			Help:        "Whether the API server answered when last asked for objects of a kind: 1, or 0 as long as it does not; the kernel keeps what it has.",
 			ConstLabels: prometheus.Labels{"kind": one.Kind},
 		}, func() float64 {
-			if contacts.List()[i].Connected() {
+			if heardOf(contacts.List()[i], time.Now()) {
 				return 1
 			}
 			return 0
