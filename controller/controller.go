@@ -30,6 +30,7 @@ type Options struct {
 	Sized         func(ipvs.Size) // called with how much there is, once in each audit; nil: not
 	Rehearsal     bool            // the kernels are in memory: nothing is listened on, for that would be real
 	Settled       func()          // called once, when all that was listed at the start has been written; nil: not
+	Rested        func(error)     // called from the first round on after which nothing is left to do but to wait, with what failed; nil: not
 	Scheduler     string
 	Flags         ipvs.Flags
 	Excluded      []netip.Prefix // addresses that no Service gets
@@ -95,6 +96,7 @@ type Controller struct {
 	inForce    chan struct{}
 	reread     atomic.Bool // see Reread
 
+	lanes  *lanes
 	record record
 	looks  chan func()   // see look
 	ended  chan struct{} // closed when Run returns
@@ -106,6 +108,8 @@ type Controller struct {
 // New returns a controller that has not touched anything yet.
 func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 	o.Masq.Pods.Unknown = o.NodeCIDR
+	written := new(lanes)
+	k = written.on(k)
 	c := &Controller{
 		options: o, log: log, source: src,
 		dirty: newDirty(),
@@ -115,7 +119,8 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 		settings: make(map[types.NamespacedName]render.Settings),
 		relays:   make(map[types.NamespacedName][]netip.AddrPort),
 		Health:   newHealth(healthLimit(o.SyncPeriod), k.Masq.Families()),
-		Metrics:  newMetrics(),
+		Metrics:  newMetrics(k.Masq.Families()),
+		lanes:    written,
 	}
 	c.schedulers = map[string]error{o.Scheduler: nil}
 	c.render = render.Options{
@@ -132,6 +137,7 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 	c.masq = masq.NewRuleset(k.Masq, o.Masq)
 	c.claims = newClaims(c.ipvs, c.dummyif, c.masq, o.Masq.Marks)
 	c.Health.since = c.dirty.oldest
+	c.Health.answered(c.Metrics)
 	c.factsStale.Store(true)
 	c.healthChecks = healthcheck.New(c.Health.Healthy, nil, c.cannotListen)
 	c.relay = relay.New(func(listen netip.AddrPort, err error) {
@@ -164,7 +170,10 @@ func (c *Controller) cannotListen(name types.NamespacedName, port uint16, err er
 // Run keeps the kernel in step until ctx ends, and then leaves it as it is. It returns an error when
 // the kernel cannot be read at the start, or when the source fails.
 func (c *Controller) Run(ctx context.Context) error {
-	informers, err := newInformers(c.source, c.options.NodeName, changes{c.serviceChanged, c.dirty.trigger, c.factsChanged})
+	informers, err := newInformers(c.source, c.options.NodeName, changes{
+		service: c.serviceChanged, triggered: c.dirty.trigger, node: c.factsChanged,
+		services: &c.Metrics.kubeProxy.services, endpoints: &c.Metrics.kubeProxy.endpoints,
+	})
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,11 @@
 package controller
 
 import (
+	"strconv"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fairlead-lb/fairlead/masq"
 )
@@ -17,6 +20,8 @@ type Health struct {
 	families []masq.Family
 	since    func() (time.Time, bool) // when the oldest waiting change came in
 
+	healthz, livez func(status int) // count answers
+
 	mu      sync.Mutex
 	limit   time.Duration
 	leaving bool      // the node is about to go
@@ -26,7 +31,24 @@ type Health struct {
 }
 
 func newHealth(limit time.Duration, families []masq.Family) *Health {
-	return &Health{limit: limit, families: families}
+	ignore := func(int) {}
+	return &Health{limit: limit, families: families, healthz: ignore, livez: ignore}
+}
+
+// answered has answers counted from now on.
+func (h *Health) answered(m *Metrics) {
+	count := func(counter *prometheus.CounterVec) func(int) {
+		return func(status int) { counter.WithLabelValues(strconv.Itoa(status)).Inc() }
+	}
+	h.healthz, h.livez = count(m.kubeProxy.healthz), count(m.kubeProxy.livez)
+	m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "fairlead_healthy", Help: "Whether the kernel keeps up with the cluster, as /livez says: 1, or 0.",
+	}, func() float64 {
+		if h.Healthy() {
+			return 1
+		}
+		return 0
+	}))
 }
 
 // setLimit changes how long a change may wait.

@@ -30,7 +30,7 @@ func (h *Health) Healthz() http.Handler {
 		eligible := h.nodeEligible()
 		a := h.answer(time.Now())
 		a.NodeEligible = &eligible
-		a.write(w, a.Healthy && eligible)
+		h.healthz(a.write(w, a.Healthy && eligible))
 	})
 }
 
@@ -39,7 +39,7 @@ func (h *Health) Healthz() http.Handler {
 func (h *Health) Livez() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		a := h.answer(time.Now())
-		a.write(w, a.Healthy)
+		h.livez(a.write(w, a.Healthy))
 	})
 }
 
@@ -56,15 +56,18 @@ func (h *Health) answer(now time.Time) healthAnswer {
 }
 
 // write sends the answer. With status 200, lastUpdated is the current time, as kube-proxy has it for
-// old clients that compare the two; the families' times are the true ones.
-func (a healthAnswer) write(w http.ResponseWriter, ok bool) {
+// old clients that compare the two; the families' times are the true ones. It returns the status.
+func (a healthAnswer) write(w http.ResponseWriter, ok bool) (status int) {
+	status = http.StatusOK
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if ok {
 		a.LastUpdated = a.CurrentTime
 	} else {
-		w.WriteHeader(http.StatusServiceUnavailable)
+		status = http.StatusServiceUnavailable
+		w.WriteHeader(status)
 	}
 	// The client may have gone; nobody is left to tell.
 	_ = json.NewEncoder(w).Encode(a)
+	return status
 }

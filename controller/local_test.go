@@ -106,7 +106,7 @@ func TestTheLastLocalEndpointGoesAndComesBack(t *testing.T) {
 func (r *rig) noLocal(internal, external float64) {
 	r.t.Helper()
 	for policy, want := range map[string]float64{"internal": internal, "external": external} {
-		if got := testutil.ToFloat64(r.c.Metrics.noLocal.WithLabelValues(policy)); got != want {
+		if got := testutil.ToFloat64(r.c.Metrics.kubeProxy.noLocal.WithLabelValues(policy, "IPv4")); got != want {
 			r.t.Errorf("%v Services without local endpoints by %s policy, want %v", got, policy, want)
 		}
 	}

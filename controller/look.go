@@ -76,6 +76,8 @@ type Owner struct {
 	Service types.NamespacedName
 	Kind    string // ClusterIP, NodePort, LoadBalancer, ExternalIP; Local: by firewall mark
 	Port    string // of one by firewall mark: the name of the Service port
+
+	Protocol ipvs.Protocol // of one by firewall mark, whose Key has none
 }
 
 // LocalKind is the Kind of virtual servers by firewall mark: clients from outside meet local endpoints there.
@@ -101,7 +103,7 @@ func (c *claims) owners() map[ipvs.Key]Owner {
 	for owner, mark := range c.marks.of {
 		for _, key := range []ipvs.Key{ipvs.MarkKey(mark, false), ipvs.MarkKey(mark, true)} {
 			if c.ipvs.Desires(key) {
-				owners[key] = Owner{Service: owner.service, Kind: LocalKind, Port: owner.port}
+				owners[key] = Owner{Service: owner.service, Kind: LocalKind, Port: owner.port, Protocol: owner.protocol}
 			}
 		}
 	}

@@ -1,11 +1,14 @@
 package controller
 
 import (
-	"slices"
+	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/fairlead-lb/fairlead/masq"
 )
 
 // Metrics are the controller's Prometheus metrics. Their cost does not depend on the number of
@@ -27,13 +30,30 @@ type Metrics struct {
 	drift    *prometheus.CounterVec
 	flows    prometheus.Counter
 	problems *prometheus.GaugeVec
-	noLocal  *prometheus.GaugeVec
 	complete prometheus.Gauge
 
-	programming prometheus.Histogram
+	lanes       *prometheus.HistogramVec
+	writes      *prometheus.CounterVec
+	written     map[string]uint64 // of writes, by package
+	writeErrors *prometheus.CounterVec
+	reals       prometheus.Gauge
+	connections prometheus.Gauge
+	forced      prometheus.Counter
+	forcedSeen  uint64
+	audited     atomic.Int64 // when the last whole audit ended, as Unix time in nanoseconds; 0: none has
+
+	kubeProxy *kubeProxyMetrics
 }
 
-func newMetrics() *Metrics {
+// The lanes of programming: what is written by one package, on the way up and on the way down.
+const (
+	laneServers   = "servers"
+	laneEntries   = "entries"
+	laneAddresses = "addresses"
+	laneRules     = "rules"
+)
+
+func newMetrics(families []masq.Family) *Metrics {
 	name := func(s string) prometheus.Opts { return prometheus.Opts{Namespace: "fairlead", Name: s} }
 	counter := func(s, help string) prometheus.CounterOpts {
 		o := prometheus.CounterOpts(name(s))
@@ -65,19 +85,10 @@ func newMetrics() *Metrics {
 	}
 	m.flows = prometheus.NewCounter(counter("stale_flows_deleted_total", "UDP flows deleted because their endpoint serves no more."))
 	m.problems = prometheus.NewGaugeVec(gauge("problems", "What is wrong with Services at present, by reason: see their Events."), []string{"reason"})
-	m.noLocal = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "kubeproxy_sync_proxy_rules_no_local_endpoints_total", // kube-proxy's name, which dashboards know
-		Help: "Services with a Local traffic policy that have endpoints, but none on this node.",
-	}, []string{"traffic_policy"})
 	m.complete = prometheus.NewGauge(gauge("source_complete", "Whether the source knows all objects: 1, or 0 as long as a file has never been good. Until then nothing is deleted."))
-	m.programming = prometheus.NewHistogram(prometheus.HistogramOpts{ // kube-proxy's name and buckets: it is an SLI of Kubernetes
-		Name: "kubeproxy_network_programming_duration_seconds",
-		Help: "Time from a change of a Service or its pods until the kernel has acknowledged what follows, for EndpointSlices that tell when it was.",
-		Buckets: slices.Concat(prometheus.LinearBuckets(0.25, 0.25, 2), prometheus.LinearBuckets(1, 1, 59),
-			prometheus.LinearBuckets(60, 5, 12), prometheus.LinearBuckets(120, 30, 7)),
-	})
-	m.Registry.MustRegister(m.programming)
-	m.Registry.MustRegister(m.flows, m.problems, m.noLocal, m.complete)
+	m.addProgramming(counter, gauge)
+	m.kubeProxy = newKubeProxyMetrics(m.Registry, families)
+	m.Registry.MustRegister(m.flows, m.problems, m.complete)
 	m.Registry.MustRegister(m.renders, m.rounds, m.duration, m.last, m.messages, m.pending, m.services, m.servers,
 		m.draining, m.audit, m.drift, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{"success", "error"} {
@@ -85,6 +96,47 @@ func newMetrics() *Metrics {
 	}
 	m.found(map[string]int{"masq": 0, "ipvs": 0, "dummyif": 0})
 	return m
+}
+
+// addProgramming makes the metrics of what is written.
+func (m *Metrics) addProgramming(counter func(name, help string) prometheus.CounterOpts, gauge func(name, help string) prometheus.GaugeOpts) {
+	m.lanes = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "fairlead", Name: "programming_duration_seconds",
+		Help:    "Time that the writes of a round took, by lane: rules, entries of sets, servers (virtual and real), addresses. Rounds without any do not count.",
+		Buckets: prometheus.ExponentialBuckets(0.0001, 2, 18),
+	}, []string{"lane"})
+	m.writes = prometheus.NewCounterVec(counter("kernel_writes_total", "Messages that write, by package; those of the rules are rules."), []string{"package"})
+	m.writeErrors = prometheus.NewCounterVec(counter("kernel_write_errors_total", "Writes that the kernel refused, by lane."), []string{"lane"})
+	m.written = make(map[string]uint64)
+	m.reals = prometheus.NewGauge(gauge("real_servers", "Real servers in the kernel, of virtual servers of Fairlead's."))
+	m.connections = prometheus.NewGauge(gauge("connections", "Connections of any state, as of the last whole audit."))
+	m.forced = prometheus.NewCounter(counter("drains_forced_total", "Drains that ended at their deadline, with connections left."))
+	age := prometheus.NewGaugeFunc(gauge("audit_age_seconds", "Time since the last whole audit of the kernel ended; NaN: none has."), func() float64 {
+		at := m.audited.Load()
+		if at == 0 {
+			return math.NaN()
+		}
+		return time.Since(time.Unix(0, at)).Seconds()
+	})
+	for _, lane := range []string{laneServers, laneEntries, laneAddresses, laneRules} {
+		m.lanes.WithLabelValues(lane)
+		m.writeErrors.WithLabelValues(lane)
+	}
+	for _, name := range []string{"masq", "ipvs", "dummyif"} {
+		m.writes.WithLabelValues(name)
+	}
+	m.Registry.MustRegister(m.lanes, m.writes, m.writeErrors, m.reals, m.connections, m.forced, age)
+}
+
+// wrote records what the lanes took, and begins anew.
+func (m *Metrics) wrote(l *lanes) {
+	for name, one := range map[string]lane{laneServers: l.servers, laneEntries: l.entries, laneAddresses: l.addresses, laneRules: l.rules} {
+		if one.took > 0 {
+			m.lanes.WithLabelValues(name).Observe(one.took.Seconds())
+		}
+		m.writeErrors.WithLabelValues(name).Add(float64(one.failed))
+	}
+	*l = lanes{}
 }
 
 // synced records a round.
@@ -99,25 +151,24 @@ func (m *Metrics) synced(c *Controller, took time.Duration, err error) {
 	m.services.Set(float64(len(c.claims.names)))
 	m.servers.Set(float64(len(c.claims.servers)))
 	m.draining.Set(float64(c.ipvs.Draining()))
-	m.noLocal.WithLabelValues("internal").Set(float64(c.claims.noLocalInternal))
-	m.noLocal.WithLabelValues("external").Set(float64(c.claims.noLocalExternal))
+	m.reals.Set(float64(c.ipvs.Size().RealServers))
+	m.connections.Set(float64(c.ipvs.Size().Connections))
+	m.forced.Add(float64(c.ipvs.Forced() - m.forcedSeen))
+	m.forcedSeen = c.ipvs.Forced()
+	m.kubeProxy.synced(took, c.dirty.latest(), c.claims.noLocalInternal, c.claims.noLocalExternal, err)
 	for reason, n := range c.problems.counts {
 		m.problems.WithLabelValues(reason).Set(float64(n))
 	}
 	for name, p := range map[string]interface {
 		Messages() uint64
+		Writes() uint64
 		Pending() int
 	}{"masq": c.masq, "ipvs": c.ipvs, "dummyif": c.dummyif} {
 		m.messages.WithLabelValues(name).Add(float64(p.Messages() - m.counted[name]))
 		m.counted[name] = p.Messages()
+		m.writes.WithLabelValues(name).Add(float64(p.Writes() - m.written[name]))
+		m.written[name] = p.Writes()
 		m.pending.WithLabelValues(name).Set(float64(p.Pending()))
-	}
-}
-
-// programmed records that what happened at these times is in force now.
-func (m *Metrics) programmed(happened []time.Time, now time.Time) {
-	for _, at := range happened {
-		m.programming.Observe(now.Sub(at).Seconds())
 	}
 }
 

@@ -44,6 +44,8 @@ type changes struct {
 	service   func(types.NamespacedName)
 	triggered func(types.NamespacedName, time.Time) // what an EndpointSlice tells happened then
 	node      func()
+
+	services, endpoints *changeCounts // count what comes in
 }
 
 func newInformers(src source.Source, nodeName string, on changes) (*informers, error) {
@@ -58,14 +60,14 @@ func newInformers(src source.Source, nodeName string, on changes) (*informers, e
 		transform cache.TransformFunc
 		handler   cache.ResourceEventHandler
 	}{
-		{i.services, trim, names(func(svc *corev1.Service) {
+		{i.services, trim, counting(on.services, names(func(svc *corev1.Service) {
 			on.service(types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name})
-		})},
-		{i.slices, read, triggers(on.triggered, names(func(s *slice) {
+		}))},
+		{i.slices, read, counting(on.endpoints, triggers(on.triggered, names(func(s *slice) {
 			if s.service.Name != "" {
 				on.service(s.service)
 			}
-		}))},
+		})))},
 		{i.allNodes, trimNodes(nodeName), facts(on.node)},
 	} {
 		if err := w.informer.SetTransform(w.transform); err != nil {
@@ -115,6 +117,15 @@ func triggers(react func(types.NamespacedName, time.Time), then cache.ResourceEv
 			then.OnUpdate(before, after)
 		},
 		DeleteFunc: then.OnDelete,
+	}
+}
+
+// counting makes an event handler that counts events before the other handler hears of them.
+func counting(counts *changeCounts, then cache.ResourceEventHandler) cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { counts.count(); then.OnAdd(object, false) },
+		UpdateFunc: func(before, after any) { counts.count(); then.OnUpdate(before, after) },
+		DeleteFunc: func(object any) { counts.count(); then.OnDelete(object) },
 	}
 }
 

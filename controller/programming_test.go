@@ -18,13 +18,14 @@ import (
 func (r *rig) observed(t *testing.T) (text string) {
 	t.Helper()
 	const name = "kubeproxy_network_programming_duration_seconds"
-	all, err := testutil.CollectAndFormat(r.c.Metrics.programming, expfmt.TypeTextPlain, name)
+	const counted = name + `_count{ip_family="IPv4"} `
+	all, err := testutil.CollectAndFormat(r.c.Metrics.kubeProxy.programming, expfmt.TypeTextPlain, name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(all)) {
-		if strings.HasPrefix(line, name+"_count ") {
-			return strings.TrimSpace(strings.TrimPrefix(line, name+"_count "))
+		if strings.HasPrefix(line, counted) {
+			return strings.TrimSpace(strings.TrimPrefix(line, counted))
 		}
 	}
 	t.Fatalf("no such metric in\n%s", all)

@@ -85,6 +85,7 @@ type rig struct {
 	c        *Controller
 	complete bool
 	log      *strings.Builder
+	asking   context.Context // see answering
 }
 
 const nodeName = "node-1"

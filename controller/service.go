@@ -8,7 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/controller/render"
-	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
 // renderService renders one Service and claims what it wants. It returns the names that this wakes.
@@ -82,13 +81,4 @@ func (c *Controller) replaceRelays(name types.NamespacedName, now []render.Relay
 			c.relay.Unset(listen)
 		}
 	}
-}
-
-// ServiceOf returns the Service that has a virtual server; the zero name if none has. It may be called when Run has
-// returned.
-func (c *Controller) ServiceOf(k ipvs.Key) types.NamespacedName {
-	if claim := c.claims.servers[k]; claim != nil {
-		return claim.claimants[0].name
-	}
-	return types.NamespacedName{}
 }

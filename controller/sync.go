@@ -52,6 +52,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 		size = 0 // those that come first alone
 	}
 	for ctx.Err() == nil {
+		c.Metrics.kubeProxy.take()
 		names, since := c.dirty.take(size)
 		size = sliceSize
 		c.Health.started(since, len(names) > 0)
@@ -74,9 +75,11 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	took := time.Since(started)
 	c.finish(now.Add(took), err)
 	c.tellInForce(err)
+	c.Metrics.wrote(c.lanes)
 	c.Metrics.synced(c, took, err)
-	c.Metrics.programmed(c.dirty.happened(func(name types.NamespacedName) bool { return err == nil || c.claims.inForce(name) }), time.Now())
+	c.Metrics.kubeProxy.programmed(c.dirty.happened(func(name types.NamespacedName) bool { return err == nil || c.claims.inForce(name) }), time.Now())
 	c.record.ended(err)
+	c.tellRested(err)
 	if writes := c.writes() - before; writes > 0 {
 		c.record.synced(services, writes, took)
 		c.log.Info("synced", "services", services, "writes", writes,
@@ -199,7 +202,8 @@ func (c *Controller) resynced(now time.Time, pause time.Duration, drift int, err
 		return c.unreadable(err)
 	}
 	if c.ipvs.Unread() == 0 {
-		c.readable, c.record.audited = true, time.Now()
+		c.readable = true
+		c.audited(time.Now())
 	}
 	return nil
 }
@@ -229,7 +233,8 @@ func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	}
 	c.trigger.cycle(now, c.auditPeriod(), c.ipvs.Unread() > 0)
 	if c.ipvs.Unread() == 0 {
-		c.readable, c.record.audited = true, time.Now()
+		c.readable = true
+		c.audited(time.Now())
 	}
 	c.Metrics.audit.Set(time.Since(started).Seconds())
 	c.found(sets, servers, bindings)
@@ -237,6 +242,12 @@ func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 		c.options.Sized(c.ipvs.Size())
 	}
 	return true, rulesErr
+}
+
+// audited records that the whole kernel has been read.
+func (c *Controller) audited(now time.Time) {
+	c.record.audited = now
+	c.Metrics.audited.Store(now.UnixNano())
 }
 
 // resyncRules makes sure of the rules. Those that are written because the last try failed, or because

@@ -169,6 +169,60 @@ func TestOnlyADummyIsUsed(t *testing.T) {
 	kerneltest.Run(t, "ip", "link", "show", name)
 }
 
+// TestTheCommandsDoWhatTheKernelDoes runs those that a plan shows of each operation and of each state of the device.
+func TestTheCommandsDoWhatTheKernelDoes(t *testing.T) {
+	k := openKernel(t).Kernel.(*Linux)
+	run := func(line string) {
+		t.Helper()
+		words := strings.Fields(line)
+		kerneltest.Run(t, words[0], words[1:]...)
+	}
+	for _, want := range []State{Missing, Down} {
+		state, err := k.State()
+		if state != want || err != nil {
+			t.Fatalf("state %d, want %d; %v", state, want, err)
+		}
+		for _, line := range state.Commands(name) {
+			run(line)
+		}
+		if changed, err := k.Ensure(); changed || err != nil {
+			t.Errorf("after the commands for state %d something was missing; %v", state, err)
+		}
+		if want == Missing {
+			run("ip link set dev " + name + " down")
+		}
+	}
+	for _, op := range []Op{
+		{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.10"), false}},
+		{Verb: Bind, Binding: Binding{netip.MustParseAddr("fd00:10:96::a"), false}},
+		{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.11"), true}, Source: netip.MustParseAddr("10.0.0.2")},
+		{Verb: Bind, Binding: Binding{netip.MustParseAddr("fd00:10:96::b"), true}, Source: netip.MustParseAddr("fd00::1")},
+		{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.12"), true}},
+	} {
+		shown := func() string {
+			return strings.Join(addrs(t), "\n") + kerneltest.Run(t, "ip", "route", "show", "table", "local", "dev", name) +
+				kerneltest.Run(t, "ip", "-6", "route", "show", "table", "local", "dev", name)
+		}
+		nothing := shown()
+		run(op.Command(name))
+		byCommand := shown()
+		undo := Op{Verb: Unbind, Binding: op.Binding}
+		run(undo.Command(name))
+		if now := shown(); now != nothing {
+			t.Errorf("%s left (-before +after):\n%s", undo.Command(name), cmp.Diff(nothing, now))
+		}
+		if errs := k.Apply([]Op{op}); errs != nil {
+			t.Fatal(errs)
+		}
+		if byKernel := shown(); byKernel != byCommand || byKernel == nothing {
+			t.Errorf("%s (-command +kernel):\n%s", op.Command(name), cmp.Diff(byCommand, byKernel))
+		}
+		if errs := k.Apply([]Op{undo}); errs != nil {
+			t.Fatal(errs)
+		}
+	}
+}
+
 func TestADeviceOfSomebodyElseIsUsedAndStays(t *testing.T) {
 	k := openKernel(t)
 	kerneltest.Run(t, "ip", "link", "add", name, "type", "dummy")

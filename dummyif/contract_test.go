@@ -226,6 +226,7 @@ func runScript(t *testing.T, k subject, text, dump string) {
 	if diff := cmp.Diff(lines(dump), lines(Dump(k))); diff != "" {
 		t.Errorf("bound (-want +got):\n%s", diff)
 	}
+	wantCopy(t, k.Kernel.(Reader))
 	if k.local == nil {
 		return
 	}
@@ -262,6 +263,22 @@ func everySeventhFails(t *testing.T, k Kernel) {
 	}
 	if got := strings.Count(Dump(k), "\n"); got != 600 {
 		t.Errorf("%d bound, want 600", got)
+	}
+}
+
+// wantCopy checks that a copy has what it is a copy of.
+func wantCopy(t testing.TB, k Reader) {
+	t.Helper()
+	copied, err := Copy(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := k.State()
+	if copied.state != state || err != nil {
+		t.Errorf("a copy of a device in state %d is in state %d; %v", state, copied.state, err)
+	}
+	if diff := cmp.Diff(lines(Dump(k)), lines(copied.Dump())); state != Missing && diff != "" {
+		t.Errorf("a copy (-of +has):\n%s", diff)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // Fake is a Kernel in memory. It loses what the kernel loses, counts messages and fails on request.
 type Fake struct {
 	bindings map[Binding]netip.Addr
-	exists   bool
+	state    State
 
 	// Messages counts writes and reads, one each.
 	Messages int
@@ -22,19 +22,36 @@ type Fake struct {
 	Fail func(Op) error
 }
 
-var _ Kernel = (*Fake)(nil)
+var (
+	_ Kernel = (*Fake)(nil)
+	_ Reader = (*Fake)(nil)
+)
 
 // NewFake returns a kernel without the device.
 func NewFake() *Fake { return &Fake{bindings: make(map[Binding]netip.Addr)} }
 
+// Copy returns a Fake that has what another kernel has. What is written to it is what would be written there.
+func Copy(from Reader) (*Fake, error) {
+	f := NewFake()
+	var err error
+	if f.state, err = from.State(); err != nil || f.state == Missing {
+		return f, err
+	}
+	f.bindings, err = from.Bindings()
+	return f, err
+}
+
+// State implements Reader.
+func (f *Fake) State() (State, error) { return f.state, nil }
+
 // Ensure implements Kernel.
 func (f *Fake) Ensure() (bool, error) {
 	f.Messages++
-	changed := !f.exists
+	changed := f.state != Up
 	if changed {
 		f.Writes++
 	}
-	f.exists = true
+	f.state = Up
 	return changed, nil
 }
 
@@ -66,7 +83,7 @@ func (f *Fake) apply(op Op) error {
 			return err
 		}
 	}
-	if _, bound := f.bindings[op.Binding]; !f.exists || op.Verb == Unbind && !bound {
+	if _, bound := f.bindings[op.Binding]; f.state == Missing || op.Verb == Unbind && !bound {
 		return fs.ErrNotExist
 	}
 	if op.Verb == Bind {
@@ -95,7 +112,7 @@ func (f *Fake) flushWithoutAddress() {
 func (f *Fake) Remove() error {
 	f.Messages++
 	if len(f.bindings) == 0 {
-		f.exists = false
+		f.state = Missing
 	}
 	return nil
 }
@@ -105,7 +122,9 @@ func (f *Fake) Dump() string { return Dump(f) }
 
 // Dump reads what is bound and returns it sorted, in the words of ip(8). Errors appear in the
 // text: it is meant for people and tests.
-func Dump(kernel Kernel) string {
+func Dump(kernel interface {
+	Bindings() (map[Binding]netip.Addr, error)
+}) string {
 	bindings, err := kernel.Bindings()
 	if err != nil {
 		return fmt.Sprintf("error: %v\n", err)

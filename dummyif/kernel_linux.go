@@ -25,7 +25,10 @@ type Linux struct {
 	batch  nlbatch.Batch
 }
 
-var _ Kernel = (*Linux)(nil)
+var (
+	_ Kernel = (*Linux)(nil)
+	_ Reader = (*Linux)(nil)
+)
 
 // Open connects to the current network namespace. The device need not exist.
 func Open(name string) (*Linux, error) {
@@ -60,8 +63,8 @@ func (l *Linux) Ensure() (changed bool, err error) {
 	if err != nil {
 		return changed, fmt.Errorf("look up %s: %w", l.name, err)
 	}
-	if link.Type() != "dummy" {
-		return changed, fmt.Errorf("%s is a device of type %s, not a dummy: choose another dummyInterface.name", l.name, link.Type())
+	if err := isDummy(link); err != nil {
+		return changed, err
 	}
 	l.index = link.Attrs().Index
 	if link.Attrs().Flags&net.FlagUp == 0 {
@@ -71,6 +74,32 @@ func (l *Linux) Ensure() (changed bool, err error) {
 		changed = true
 	}
 	return changed, nil
+}
+
+func isDummy(link netlink.Link) error {
+	if link.Type() != "dummy" {
+		return fmt.Errorf("%s is a device of type %s, not a dummy: choose another dummyInterface.name", link.Attrs().Name, link.Type())
+	}
+	return nil
+}
+
+// State implements Reader.
+func (l *Linux) State() (State, error) {
+	link, err := l.handle.LinkByName(l.name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return Missing, nil
+	}
+	if err != nil {
+		return Missing, fmt.Errorf("look up %s: %w", l.name, err)
+	}
+	if err := isDummy(link); err != nil {
+		return Missing, err
+	}
+	l.index = link.Attrs().Index
+	if link.Attrs().Flags&net.FlagUp == 0 {
+		return Down, nil
+	}
+	return Up, nil
 }
 
 func (l *Linux) create() (netlink.Link, error) {

@@ -55,15 +55,69 @@ type Op struct {
 // String returns the operation as arguments of ip(8).
 func (o Op) String() string {
 	object := "addr"
-	verb := map[Verb]string{Bind: "replace", Unbind: "del"}[o.Verb]
 	if o.Binding.Route {
 		object = "route"
 	}
-	line := fmt.Sprintf("%s %s %s", object, verb, o.Binding)
+	line := fmt.Sprintf("%s %s %s", object, o.word(), o.Binding)
 	if o.Source.IsValid() {
 		line += " src " + o.Source.String()
 	}
 	return line
+}
+
+// Command returns the operation as ip(8) takes it for a device.
+func (o Op) Command(device string) string {
+	family := ""
+	if o.Binding.Addr.Is6() {
+		family = "-6 "
+	}
+	line := fmt.Sprintf("ip %saddr %s %s/%d dev %s", family, o.word(), o.Binding.Addr, o.Binding.Addr.BitLen(), device)
+	if o.Binding.Route {
+		line = fmt.Sprintf("ip %sroute %s local %s dev %s table local proto %d", family, o.word(), o.Binding.Addr, device, RouteProtocol)
+	}
+	switch {
+	case o.Verb == Unbind:
+		return line
+	case o.Source.IsValid():
+		return line + " src " + o.Source.String()
+	case o.Binding.Route:
+		return line
+	case o.Binding.Addr.Is4():
+		return line + " scope host"
+	}
+	return line + " nodad preferred_lft 0 valid_lft forever"
+}
+
+func (o Op) word() string { return map[Verb]string{Bind: "replace", Unbind: "del"}[o.Verb] }
+
+// State is how a device is.
+type State uint8
+
+// The states.
+const (
+	Missing State = iota
+	Down
+	Up
+)
+
+// Commands returns what Ensure does to a device in this state, as ip(8) takes it.
+func (s State) Commands(device string) (commands []string) {
+	if s == Missing {
+		commands = append(commands, "ip link add "+device+" type dummy",
+			"ip link set dev "+device+" alias "+Alias, "ip link set dev "+device+" addrgenmode none")
+	}
+	if s != Up {
+		commands = append(commands, "ip link set dev "+device+" up")
+	}
+	return commands
+}
+
+// Reader shows what there is, and changes nothing.
+type Reader interface {
+	// State looks for the device. One that is no dummy is an error.
+	State() (State, error)
+	// Bindings reads the addresses and local routes of the device, with each route's source.
+	Bindings() (map[Binding]netip.Addr, error)
 }
 
 // Kernel is the dummy device. Errors satisfy errors.Is with fs.ErrNotExist where the kernel says

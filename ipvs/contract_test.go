@@ -288,6 +288,13 @@ func runScript(t *testing.T, k subject, text, dump string) {
 	if diff := cmp.Diff(lines(dump), lines(got)); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
 	}
+	copied, err := Copy(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(lines(got), lines(copied.Dump())); diff != "" {
+		t.Errorf("a copy (-of +has):\n%s", diff)
+	}
 	if k.saved != nil {
 		if diff := cmp.Diff(sorted(k.saved()), sorted(got)); diff != "" {
 			t.Errorf("(-ipvsadm -Sn +Dump):\n%s", diff)

@@ -170,6 +170,7 @@ func (t *Table) Expire(now time.Time, busy bool) error {
 		case d.over():
 		case !d.deadline.IsZero() && !now.Before(d.deadline):
 			t.drains[key] = drain{}
+			t.forced++
 		case !now.Before(d.poll.Add(late)) && len(due) < maxPolls:
 			due[key.server] = struct{}{}
 		}
@@ -234,6 +235,9 @@ func (t *Table) Prune(due func(Key) bool) error {
 
 // Draining is the number of real servers that wait for their connections to end.
 func (t *Table) Draining() int { return len(t.drains) }
+
+// Forced is the number of drains that have ended at their deadline.
+func (t *Table) Forced() uint64 { return t.forced }
 
 // DrainingServers lists the virtual servers with real servers that drain.
 func (t *Table) DrainingServers() []Key {

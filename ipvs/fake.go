@@ -1,9 +1,11 @@
 package ipvs
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -35,6 +37,40 @@ var _ Kernel = (*Fake)(nil)
 
 // NewFake returns an empty table.
 func NewFake() *Fake { return &Fake{servers: make(map[Key]*fakeServer)} }
+
+// Copy returns a Fake that has what another kernel has, whoever made it. What is written to it is what would be
+// written there.
+func Copy(from Kernel) (*Fake, error) {
+	servers, err := from.Servers()
+	if err != nil {
+		return nil, fmt.Errorf("read virtual servers: %w", err)
+	}
+	var shown map[Key]map[netip.AddrPort]RealStatus
+	if len(servers) >= manyServers {
+		if shown, _, err = from.MoreRealServers(true, math.MaxInt); err != nil {
+			return nil, fmt.Errorf("read all real servers: %w", err)
+		}
+	}
+	f := NewFake()
+	for k, server := range servers {
+		var err error
+		reals, known := shown[k]
+		if !known {
+			reals, err = from.RealServers(k)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read real servers of %s: %w", k, err)
+		}
+		if reals == nil {
+			reals = make(map[netip.AddrPort]RealStatus)
+		}
+		f.servers[k] = &fakeServer{server, reals}
+	}
+	return f, nil
+}
 
 // Apply implements Kernel.
 func (f *Fake) Apply(ops []Op) []error {

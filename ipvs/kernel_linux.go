@@ -85,6 +85,22 @@ func (l *Linux) Close() error {
 	return errors.Join(l.proc.Close(), l.conn.Close())
 }
 
+// OpenConnections counts the connections that are open or being opened, by protocol, address and port of the
+// frontend: those of a virtual server by mark, too, are under what the client came to. It reads all that IPVS knows,
+// in the network namespace of the calling thread.
+func (l *Linux) OpenConnections() (map[Key]int, error) {
+	in, err := os.Open("/proc/thread-self/net/ip_vs_conn")
+	if err != nil {
+		return nil, fmt.Errorf("open the table of connections: %w", err)
+	}
+	defer in.Close()
+	open, err := openConnections(in)
+	if err != nil {
+		return nil, fmt.Errorf("read the table of connections: %w", err)
+	}
+	return open, nil
+}
+
 // Apply implements Kernel.
 func (l *Linux) Apply(ops []Op) []error {
 	l.batch.Reset()
@@ -157,6 +173,38 @@ func (l *Linux) RealServers(k Key) (map[netip.AddrPort]RealStatus, error) {
 	return reals, nil
 }
 
+// Counters reads the counters of every virtual server, in one dump.
+func (l *Linux) Counters() (all map[Key]Counters, err error) {
+	decoder := decoder{make(map[string]string)}
+	err = nlbatch.Whole(func() error {
+		all = make(map[Key]Counters)
+		l.batch.Reset()
+		l.batch.Begin(l.family, 0, cmdGetService, genlVersion, 0, 0)
+		return l.conn.Dump(&l.batch, func(payload []byte) {
+			if k, _, ok := decoder.server(payload); ok {
+				all[k] = decodeCounters(nlbatch.Attribute(nlbatch.Attribute(payload[genlHeaderLen:], attrService), svcStats64))
+			}
+		})
+	})
+	return all, err
+}
+
+// RealCounters reads the counters of the real servers of one virtual server; of one that is not there there are none.
+func (l *Linux) RealCounters(k Key) (all map[netip.AddrPort]Counters, err error) {
+	err = nlbatch.Whole(func() error {
+		all = make(map[netip.AddrPort]Counters)
+		l.batch.Reset()
+		l.batch.Begin(l.family, 0, cmdGetDest, genlVersion, 0, 0)
+		encodeServer(&l.batch, Op{Verb: DeleteServer, Key: k}) // its name, and nothing else
+		return l.conn.Dump(&l.batch, func(payload []byte) {
+			if at, c, ok := decodeReal(payload); ok {
+				all[at] = c
+			}
+		})
+	})
+	return all, err
+}
+
 // MoreRealServers implements Kernel.
 func (l *Linux) MoreRealServers(fromFirst bool, limit int) (map[Key]map[netip.AddrPort]RealStatus, bool, error) {
 	if fromFirst {
@@ -186,13 +234,31 @@ func toAddr(ip net.IP) (netip.Addr, bool) {
 // Timeouts are the idle times after which IPVS forgets a connection. Zero leaves the kernel's.
 type Timeouts struct{ TCP, TCPFin, UDP time.Duration }
 
+// TimeoutsDiffer reports whether SetTimeouts would write.
+func (l *Linux) TimeoutsDiffer(want Timeouts) (bool, error) {
+	have, next, err := l.timeouts(want)
+	return err == nil && next != have, err
+}
+
 // SetTimeouts changes the non-zero timeouts that differ from the kernel's. Whole seconds.
 func (l *Linux) SetTimeouts(want Timeouts) error {
-	have, err := l.reader.GetConfig()
-	if err != nil {
-		return fmt.Errorf("read IPVS timeouts: %w", err)
+	have, next, err := l.timeouts(want)
+	if err != nil || next == have {
+		return err
 	}
-	next := *have
+	if err := l.reader.SetConfig(&next); err != nil {
+		return fmt.Errorf("set IPVS timeouts: %w", err)
+	}
+	return nil
+}
+
+// timeouts returns those of the kernel, and with those that are wanted.
+func (l *Linux) timeouts(want Timeouts) (have, next moby.Config, err error) {
+	config, err := l.reader.GetConfig()
+	if err != nil {
+		return have, next, fmt.Errorf("read IPVS timeouts: %w", err)
+	}
+	have, next = *config, *config
 	for _, p := range []struct {
 		to   *time.Duration
 		want time.Duration
@@ -201,13 +267,7 @@ func (l *Linux) SetTimeouts(want Timeouts) error {
 			*p.to = p.want
 		}
 	}
-	if next == *have {
-		return nil
-	}
-	if err := l.reader.SetConfig(&next); err != nil {
-		return fmt.Errorf("set IPVS timeouts: %w", err)
-	}
-	return nil
+	return have, next, nil
 }
 
 // ProbeScheduler implements Kernel. Where the module's name does not already answer, it asks the kernel with a virtual server for a firewall
@@ -239,6 +299,20 @@ func (l *Linux) ProbeScheduler(scheduler string) error {
 	}
 	if err := l.reader.DelService(probe); err != nil {
 		return fmt.Errorf("remove the probe for scheduler %s: %w", scheduler, err)
+	}
+	return nil
+}
+
+// LookForScheduler is ProbeScheduler for those who may not change anything: it loads no module and asks by no
+// virtual server. It returns ErrNoScheduler only where modprobe says that there is no such module.
+func LookForScheduler(scheduler string) error {
+	module := "ip_vs_" + scheduler
+	if _, err := os.Stat("/sys/module/" + module); err == nil {
+		return nil
+	}
+	out, err := exec.Command("modprobe", "--dry-run", module).CombinedOutput()
+	if err != nil && strings.Contains(string(out), "not found") {
+		return fmt.Errorf("%w: %s (there is no module %s; known ones are %s)", ErrNoScheduler, scheduler, module, strings.Join(Schedulers(), " "))
 	}
 	return nil
 }

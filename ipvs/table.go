@@ -35,6 +35,7 @@ type Table struct {
 	connections int // of the real servers that the last audit has read so far
 	counted     int // of the whole audit before
 
+	forced   uint64 // drains that ended at their deadline
 	messages uint64
 	writes   uint64
 }

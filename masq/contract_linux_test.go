@@ -223,6 +223,15 @@ func TestRulesAreWrittenOnceAndRemoved(t *testing.T) {
 				t.Errorf("%s: changed by nothing:\n%s", f, cmp.Diff(first, again))
 			}
 		}
+		wantCopy(t, k)
+		copied, err := Copy(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copied.Restored = func(f Family, input string) { t.Errorf("%s: a copy lacks rules:\n%s", f, input) }
+		for _, f := range k.Families() {
+			ensureRules(t, copied, f, cidrs)
+		}
 		remove(t, k)
 		for _, f := range k.Families() {
 			if left := rules(t, f); left != "*mangle\n*nat\n*filter\n" {
@@ -420,8 +429,10 @@ func TestRulesThatAreThereTwiceAreThereOnceThen(t *testing.T) {
 			var again strings.Builder
 			for table, chains := range now {
 				again.WriteString("*" + table + "\n")
-				for _, lines := range chains {
-					again.WriteString(strings.Join(append(lines, lines...), "\n") + "\n")
+				for chain, rules := range chains.Rules {
+					for _, rule := range append(rules, rules...) {
+						again.WriteString("-A " + chain + " " + rule + "\n")
+					}
 				}
 				again.WriteString("COMMIT\n")
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 	"github.com/fairlead-lb/fairlead/internal/kerneltest"
 )
 
@@ -216,9 +217,36 @@ func runScript(t *testing.T, k subject, text, dump string) {
 	if diff := cmp.Diff(lines(dump), lines(Dump(k))); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
 	}
+	wantCopy(t, k.Kernel.(Reader))
 	if k.saved != nil {
 		if diff := cmp.Diff(slices.Sorted(slices.Values(lines(dump))), slices.Sorted(slices.Values(lines(k.saved())))); diff != "" {
 			t.Errorf("ipset save (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// wantCopy checks that a copy has what it is a copy of.
+func wantCopy(t testing.TB, k Reader) {
+	t.Helper()
+	copied, err := Copy(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing, err := k.MissingSets()
+	if lost, _ := copied.MissingSets(); err != nil || !slices.Equal(missing, lost) {
+		t.Errorf("a copy lacks %v, not %v; %v", lost, missing, err)
+	}
+	if diff := cmp.Diff(lines(Dump(k)), lines(copied.Dump())); diff != "" {
+		t.Errorf("entries of a copy (-of +has):\n%s", diff)
+	}
+	saved, err := k.Save()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copies, _ := copied.Save()
+	for f, text := range saved {
+		if diff := cmp.Diff(iptsave.Parse(text), iptsave.Parse(copies[f])); diff != "" {
+			t.Errorf("%s rules of a copy (-of +has):\n%s", f, diff)
 		}
 	}
 }

@@ -6,13 +6,16 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 )
 
 // Fake is a Kernel in memory. It counts messages and fails on request.
 type Fake struct {
-	entries map[Entry]uint32 // marks
-	sets    bool
-	rules   map[string][]string // by family, table and chain: comments
+	random  map[Family]bool   // the families that there are, and whether MASQUERADE can choose ports at random
+	entries map[Entry]uint32  // marks
+	sets    map[Creation]bool // those that exist
+	rules   map[Family]listing
 
 	// Messages counts writes and reads of sets, one each.
 	Messages int
@@ -20,30 +23,73 @@ type Fake struct {
 	Writes int
 	// Fail, if set, decides about an operation before the set does.
 	Fail func(Op) error
+	// Restored, if set, is called with what iptables-restore would read in place of each write of rules.
+	Restored func(f Family, input string)
 }
 
-var _ Kernel = (*Fake)(nil)
+var (
+	_ Kernel = (*Fake)(nil)
+	_ Reader = (*Fake)(nil)
+)
 
 // NewFake returns a kernel without sets and rules.
 func NewFake() *Fake {
-	return &Fake{entries: make(map[Entry]uint32), rules: make(map[string][]string)}
+	return &Fake{
+		random:  map[Family]bool{IPv4: true, IPv6: true},
+		entries: make(map[Entry]uint32), sets: make(map[Creation]bool), rules: make(map[Family]listing),
+	}
+}
+
+// Copy returns a Fake that has what another kernel has: families, sets, entries, and the rules of everybody. What
+// is written to it is what would be written there.
+func Copy(from Reader) (*Fake, error) {
+	f := NewFake()
+	clear(f.random)
+	for _, family := range from.Families() {
+		f.random[family] = from.RandomFully(family)
+	}
+	missing, err := from.MissingSets()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range allSets(f.Families()) {
+		f.sets[c] = !slices.Contains(missing, c)
+	}
+	if f.entries, err = from.Entries(); err != nil {
+		return nil, err
+	}
+	saved, err := from.Save()
+	if err != nil {
+		return nil, err
+	}
+	for family, text := range saved {
+		f.rules[family] = iptsave.Parse(text)
+	}
+	return f, nil
 }
 
 // Families implements Kernel.
-func (f *Fake) Families() []Family { return []Family{IPv4, IPv6} }
+func (f *Fake) Families() []Family { return slices.Sorted(maps.Keys(f.random)) }
 
 // RandomFully implements Kernel.
-func (f *Fake) RandomFully(Family) bool { return true }
+func (f *Fake) RandomFully(family Family) bool { return f.random[family] }
+
+// MissingSets implements Reader.
+func (f *Fake) MissingSets() ([]Creation, error) {
+	return slices.DeleteFunc(allSets(f.Families()), func(c Creation) bool { return f.sets[c] }), nil
+}
 
 // EnsureSets implements Kernel.
 func (f *Fake) EnsureSets() (bool, error) {
 	f.Messages++
-	changed := !f.sets
-	if changed {
+	missing, err := f.MissingSets()
+	if len(missing) > 0 {
 		f.Writes++
 	}
-	f.sets = true
-	return changed, nil
+	for _, c := range missing {
+		f.sets[c] = true
+	}
+	return len(missing) > 0, err
 }
 
 // Entries implements Kernel.
@@ -74,7 +120,7 @@ func (f *Fake) apply(op Op) error {
 			return err
 		}
 	}
-	if !f.sets {
+	if !f.sets[Creation{op.Entry.Set, FamilyOf(op.Entry.Addr)}] {
 		return fs.ErrNotExist
 	}
 	if op.Delete {
@@ -87,51 +133,86 @@ func (f *Fake) apply(op Op) error {
 
 // EnsureRules implements Kernel.
 func (f *Fake) EnsureRules(chains map[Family][]Chain) (written int, err error) {
-	for family, list := range chains {
-		for _, c := range list {
-			written += f.ensureChain(family, c)
+	for _, family := range slices.Sorted(maps.Keys(chains)) {
+		input, n := ensureInput(chains[family], f.rules[family])
+		written += n
+		if input == "" {
+			continue
+		}
+		if f.rules[family] == nil {
+			f.rules[family] = make(listing)
+		}
+		f.rules[family].ensure(chains[family])
+		if f.Restored != nil {
+			f.Restored(family, input)
 		}
 	}
 	f.Writes += written
 	return written, nil
 }
 
-func (f *Fake) ensureChain(family Family, c Chain) (written int) {
-	var comments []string
-	for _, rule := range c.Rules {
-		comments = append(comments, rule.Comment)
+// ensure does what the input of ensureInput does.
+func (l listing) ensure(chains []Chain) {
+	for _, c := range chains {
+		rules, exists := l[c.Table].Rules[c.Name]
+		if c.asWanted(rules, exists) {
+			continue
+		}
+		table := l[c.Table]
+		if table.Rules == nil {
+			table.Rules = make(map[string][]string)
+		}
+		if !exists {
+			table.Chains = append(table.Chains, c.Name)
+		}
+		var now []string
+		for _, rule := range c.Rules {
+			now = append(now, quoted(rule.Spec()))
+		}
+		for _, rule := range rules {
+			if !ourComment.MatchString(rule) {
+				now = append(now, rule)
+			}
+		}
+		table.Rules[c.Name] = now
+		l[c.Table] = table
 	}
-	key := fmt.Sprint(family, " ", c.Table, " ", c.Name)
-	if c.Tentative && len(f.rules[key]) > 0 || slices.Equal(f.rules[key], comments) {
-		return 0
+}
+
+// Save implements Reader.
+func (f *Fake) Save() (map[Family]string, error) {
+	all := make(map[Family]string)
+	for _, family := range f.Families() {
+		all[family] = iptsave.Format(f.rules[family])
 	}
-	f.rules[key] = comments
-	return len(comments)
+	return all, nil
 }
 
 // Remove implements Kernel.
 func (f *Fake) Remove(map[Family][]Chain) error {
 	clear(f.rules)
 	clear(f.entries)
-	f.sets = false
+	clear(f.sets)
 	return nil
 }
 
-// RuleCount is the number of rules.
-func (f *Fake) RuleCount() int {
-	n := 0
-	for _, rules := range f.rules {
-		n += len(rules)
-	}
-	return n
-}
+// RuleCount is the number of Fairlead's rules.
+func (f *Fake) RuleCount() int { return strings.Count(f.Rules(), "\n") }
 
-// Rules returns the comments of the rules, each behind its family, table and chain, sorted by these.
+// Rules returns the comments of Fairlead's rules, each behind its family, table and chain, sorted by these.
 func (f *Fake) Rules() string {
+	places := make(map[string][]found)
+	for family, tables := range f.rules {
+		for table, chains := range tables {
+			for chain, rules := range chains.Rules {
+				places[fmt.Sprint(family, " ", table, " ", chain)], _ = ourRules(rules)
+			}
+		}
+	}
 	var out strings.Builder
-	for _, place := range slices.Sorted(maps.Keys(f.rules)) {
-		for _, comment := range f.rules[place] {
-			fmt.Fprintf(&out, "%s: %s\n", place, comment)
+	for _, place := range slices.Sorted(maps.Keys(places)) {
+		for _, rule := range places[place] {
+			fmt.Fprintf(&out, "%s: %s\n", place, rule.comment)
 		}
 	}
 	return out.String()
@@ -142,7 +223,9 @@ func (f *Fake) Dump() string { return Dump(f) }
 
 // Dump reads the entries and returns them as `ipset save` would, sorted. Errors appear in the
 // text: it is meant for people and tests.
-func Dump(kernel Kernel) string {
+func Dump(kernel interface {
+	Entries() (map[Entry]uint32, error)
+}) string {
 	entries, err := kernel.Entries()
 	if err != nil {
 		return fmt.Sprintf("error: %v\n", err)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
@@ -40,7 +41,10 @@ type tool struct {
 	randomFully bool
 }
 
-var _ Kernel = (*Linux)(nil)
+var (
+	_ Kernel = (*Linux)(nil)
+	_ Reader = (*Linux)(nil)
+)
 
 // Open connects to the current network namespace. A kernel without IPv6 leaves that family out. A
 // missing iptables or ip6tables program is an error that says so.
@@ -114,24 +118,33 @@ func (l *Linux) Families() []Family {
 // RandomFully implements Kernel.
 func (l *Linux) RandomFully(f Family) bool { return l.tools[f].randomFully }
 
+// MissingSets implements Reader.
+func (l *Linux) MissingSets() (missing []Creation, err error) {
+	for _, c := range allSets(l.Families()) {
+		there, err := l.hasSet(c.Set, c.Family)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			missing = append(missing, c)
+		}
+	}
+	return missing, nil
+}
+
 // EnsureSets implements Kernel. It looks before it creates, so that a restart writes nothing.
 func (l *Linux) EnsureSets() (changed bool, err error) {
-	for _, f := range l.Families() {
-		for _, set := range Sets() {
-			there, err := l.hasSet(set, f)
-			if err != nil {
-				return changed, err
-			}
-			if there {
-				continue
-			}
-			l.batch.Reset()
-			encodeCreate(&l.batch, set, f)
-			if errs := l.conn.Do(&l.batch); errs != nil {
-				return changed, fmt.Errorf("create ipset %s %s: %w", set.Name(f), set.Type(), setError(errs[0]))
-			}
-			changed = true
+	missing, err := l.MissingSets()
+	if err != nil {
+		return false, err
+	}
+	for _, c := range missing {
+		l.batch.Reset()
+		encodeCreate(&l.batch, c.Set, c.Family)
+		if errs := l.conn.Do(&l.batch); errs != nil {
+			return changed, fmt.Errorf("create ipset %s %s: %w", c.Set.Name(c.Family), c.Set.Type(), setError(errs[0]))
 		}
+		changed = true
 	}
 	return changed, nil
 }
@@ -244,18 +257,29 @@ func inFamilies(format string, errs map[Family]error) error {
 	return errors.Join(list...)
 }
 
-// rules lists all tables of families, with one process each, where go-iptables would start one for each
+// Save implements Reader.
+func (l *Linux) Save() (map[Family]string, error) {
+	text, failed := l.save(l.Families())
+	return text, inFamilies("%s: %w", failed)
+}
+
+// save lists all tables of families, with one process each, where go-iptables would start one for each
 // chain: this is what audits do. And to ask for a chain that does not exist gives errors that differ
 // between the variants of iptables.
-func (l *Linux) rules(families []Family) (map[Family]listing, map[Family]error) {
+func (l *Linux) save(families []Family) (map[Family]string, map[Family]error) {
 	commands := make(map[Family]*exec.Cmd)
 	for _, f := range families {
 		commands[f] = exec.Command(l.tools[f].path + "-save")
 	}
-	out, errs := run("list the rules", commands)
+	return run("list the rules", commands)
+}
+
+// rules is save, read.
+func (l *Linux) rules(families []Family) (map[Family]listing, map[Family]error) {
+	out, errs := l.save(families)
 	now := make(map[Family]listing)
 	for f, text := range out {
-		now[f] = parseSave(text)
+		now[f] = iptsave.Parse(text)
 	}
 	return now, errs
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 )
 
 // One iptables-restore writes everything that a family needs, and each table of it at once or not at
@@ -13,8 +15,8 @@ import (
 // names what it is about, and none a number: where somebody has changed our rules or chains in between,
 // nothing is written, and the next try lists them again.
 
-// listing is the rules of every chain of some tables, by table and chain, as iptables-save prints them.
-type listing map[string]map[string][]string
+// listing is what iptables-save prints of some tables, by name.
+type listing map[string]iptsave.Table
 
 // ensureInput returns the input of `iptables-restore --noflush` that makes Fairlead's rules in each
 // chain exactly these, at the top, and the number of rules that it writes. The input is empty when
@@ -22,14 +24,11 @@ type listing map[string]map[string][]string
 func ensureInput(chains []Chain, now listing) (input string, written int) {
 	tables := newTables()
 	for _, c := range chains {
-		lines, exists := now[c.Table][c.Name]
-		old, _ := ourRules(lines)
-		if c.Tentative && len(old) > 0 {
+		rules, exists := now[c.Table].Rules[c.Name]
+		if c.asWanted(rules, exists) {
 			continue
 		}
-		if exists && slices.EqualFunc(old, c.Rules, func(o found, r Rule) bool { return o.comment == r.Comment }) {
-			continue
-		}
+		old, _ := ourRules(rules)
 		switch {
 		case exists:
 		case c.BuiltIn:
@@ -46,6 +45,15 @@ func ensureInput(chains []Chain, now listing) (input string, written int) {
 	return tables.input(), written
 }
 
+// asWanted reports that a chain with these rules needs no write.
+func (c Chain) asWanted(rules []string, exists bool) bool {
+	ours, _ := ourRules(rules)
+	if c.Tentative && len(ours) > 0 {
+		return true
+	}
+	return exists && slices.EqualFunc(ours, c.Rules, func(o found, r Rule) bool { return o.comment == r.Comment })
+}
+
 // removeInput returns the input of `iptables-restore --noflush` that deletes Fairlead's rules from
 // the chains, and then the chains that are its own: all those named FAIRLEAD-, and of those that it
 // shares by name with kube-proxy the ones that held nothing else. A chain that somebody else's rule
@@ -53,11 +61,10 @@ func ensureInput(chains []Chain, now listing) (input string, written int) {
 func removeInput(chains []Chain, now listing) (input string, stay []string) {
 	tables := newTables()
 	for _, c := range slices.Backward(chains) { // jumps before the chains that they lead to
-		lines, exists := now[c.Table][c.Name]
-		if !exists {
+		if !now[c.Table].Has(c.Name) {
 			continue
 		}
-		ours, others := ourRules(lines)
+		ours, others := ourRules(now[c.Table].Rules[c.Name])
 		tables.deleteRules(c, ours)
 		shared := strings.HasPrefix(c.Name, "KUBE-")
 		switch {
@@ -73,12 +80,12 @@ func removeInput(chains []Chain, now listing) (input string, stay []string) {
 
 // leadsTo reports whether a rule that is not Fairlead's jumps or goes to the chain.
 func (l listing) leadsTo(c Chain) bool {
-	for _, lines := range l[c.Table] {
-		for _, line := range lines {
-			if ourComment.MatchString(line) {
+	for _, rules := range l[c.Table].Rules {
+		for _, rule := range rules {
+			if ourComment.MatchString(rule) {
 				continue
 			}
-			if strings.HasSuffix(line, " -j "+c.Name) || strings.HasSuffix(line, " -g "+c.Name) {
+			if rule = " " + rule; strings.HasSuffix(rule, " -j "+c.Name) || strings.HasSuffix(rule, " -g "+c.Name) {
 				return true
 			}
 		}
@@ -116,7 +123,7 @@ func (t *tables) addf(table, format string, args ...any) {
 // deleteRules deletes rules as they were listed.
 func (t *tables) deleteRules(c Chain, rules []found) {
 	for _, f := range rules {
-		t.addf(c.Table, "-D %s", f.rule)
+		t.addf(c.Table, "-D %s %s", c.Name, f.rule)
 	}
 }
 

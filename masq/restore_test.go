@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 )
 
 func TestRestoreInput(t *testing.T) {
@@ -59,7 +61,7 @@ func TestRestoreInput(t *testing.T) {
 		`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			now := parseSave("*nat\n" + unindented(c.now))
+			now := iptsave.Parse("*nat\n" + unindented(c.now))
 			if input, _ := ensureInput(chains, now); c.ensure != "" {
 				if diff := cmp.Diff(unindented(c.ensure), input); diff != "" {
 					t.Errorf("to ensure (-want +got):\n%s", diff)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 )
 
 var (
@@ -137,7 +139,7 @@ func TestDriftIsCountedAndRepaired(t *testing.T) {
 		{"an entry is gone", func(f *Fake) { f.Apply([]Op{{Delete: true, Entry: vip}}) }, 1},
 		{"a strange entry is put out", func(f *Fake) { f.Apply([]Op{{Entry: Entry{Set: VIPs, Addr: pod.Addr}}}) }, 0},
 		{"a chain was flushed", func(f *Fake) { clear(f.rules) }, numberOfRules(cidrs)},
-		{"the sets are gone", func(f *Fake) { clear(f.entries); f.sets = false }, 3},
+		{"the sets are gone", func(f *Fake) { clear(f.entries); clear(f.sets) }, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, fake := newRuleset(t, vip, served, pod)
@@ -381,7 +383,7 @@ func TestTheRulesetConverges(t *testing.T) {
 				fake.Apply([]Op{{rapid.Bool().Draw(t, "delete"), e, mark(t, e)}})
 			},
 			"flush":   func(*rapid.T) { clear(fake.rules) },
-			"destroy": func(*rapid.T) { clear(fake.entries); fake.sets = false },
+			"destroy": func(*rapid.T) { clear(fake.entries); clear(fake.sets) },
 			"sync":    func(*rapid.T) { _ = errors.Join(r.Upsert(anyMark), r.Prune(nothing)) },
 			"resync": func(t *rapid.T) {
 				if _, err := r.Resync(); err != nil {
@@ -411,4 +413,42 @@ func TestTheRulesetConverges(t *testing.T) {
 			rt.Fatalf("converged to %d rules and\n%s\nwant\n%s", fake.RuleCount(), got, want.Dump())
 		}
 	})
+}
+
+// TestACopyIsWrittenToAsTheKernelWouldBe: rules of others stay where they are, ours that are as they should be are not
+// touched, and the rest comes in one input for each family.
+func TestACopyIsWrittenToAsTheKernelWouldBe(t *testing.T) {
+	fake := NewFake()
+	fake.rules[IPv4] = iptsave.Parse(`*filter
+:INPUT ACCEPT [0:0]
+:FAIRLEAD-FORWARD - [0:0]
+-A INPUT -p tcp -m comment --comment "somebody else's" -j ACCEPT
+-A FAIRLEAD-FORWARD -m comment --comment "fairlead: answers of endpoints" -j ACCEPT
+COMMIT
+`)
+	fake.sets[Creation{Drop, IPv6}] = true
+	copied, err := Copy(fake)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if missing, err := copied.MissingSets(); len(missing) != 15 || slices.Contains(missing, Creation{Drop, IPv6}) || err != nil {
+		t.Errorf("missing %v; %v", missing, err)
+	}
+	inputs := make(map[Family]string)
+	copied.Restored = func(f Family, input string) { inputs[f] += input }
+	chains := map[Family][]Chain{IPv4: Skeleton(IPv4, cidrs, true), IPv6: Skeleton(IPv6, cidrs, true)}
+	written, _ := copied.EnsureRules(chains)
+	if written != numberOfRules(cidrs)-1 || len(inputs) != 2 {
+		t.Errorf("%d rules written by %v", written, inputs)
+	}
+	if in := inputs[IPv4]; strings.Contains(in, "FAIRLEAD-FORWARD 1") || !strings.Contains(in, "-N FAIRLEAD-INPUT\n") ||
+		!strings.Contains(in, "-I INPUT 1 -m comment --comment \"fairlead: FAIRLEAD-INPUT\" -j FAIRLEAD-INPUT\n") {
+		t.Errorf("input:\n%s", in)
+	}
+	clear(inputs)
+	again, _ := copied.EnsureRules(chains)
+	saved, _ := copied.Save()
+	if again != 0 || len(inputs) > 0 || !strings.Contains(saved[IPv4], "-j FAIRLEAD-INPUT\n-A INPUT -p tcp -m comment --comment \"somebody else's\" -j ACCEPT\n") {
+		t.Errorf("written again: %v; now there is\n%s", inputs, saved[IPv4])
+	}
 }

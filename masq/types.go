@@ -159,6 +159,49 @@ func markText(mark uint32) string {
 	return fmt.Sprintf(" skbmark %#x", mark)
 }
 
+// Creation is one set of one family, as it is created.
+type Creation struct {
+	Set    Set
+	Family Family
+}
+
+// String returns the creation as arguments of ipset(8).
+func (c Creation) String() string {
+	line := fmt.Sprintf("create %s %s family inet", c.Set.Name(c.Family), c.Set.Type())
+	if c.Family == IPv6 {
+		line += "6"
+	}
+	line += fmt.Sprintf(" maxelem %d", MaxEntries)
+	if c.Set == Local {
+		line += " skbinfo"
+	}
+	return line
+}
+
+// allSets lists the sets of these families in the order in which they are created.
+func allSets(families []Family) (all []Creation) {
+	for _, f := range families {
+		for _, set := range Sets() {
+			all = append(all, Creation{set, f})
+		}
+	}
+	return all
+}
+
+// Reader shows what there is of everybody's rules and of Fairlead's sets, and changes nothing.
+type Reader interface {
+	// Families lists the families that can be programmed.
+	Families() []Family
+	// RandomFully reports whether MASQUERADE can choose source ports at random (--random-fully).
+	RandomFully(Family) bool
+	// MissingSets lists the sets that do not exist. One of the name and another type is an error.
+	MissingSets() ([]Creation, error)
+	// Entries reads all sets. A set that does not exist has no entries.
+	Entries() (map[Entry]uint32, error)
+	// Save lists all rules of each family, as iptables-save prints them.
+	Save() (map[Family]string, error)
+}
+
 // Kernel is iptables and ipset. One goroutine owns it.
 type Kernel interface {
 	// EnsureSets creates the sets that are missing. It reports whether it changed anything.

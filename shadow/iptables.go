@@ -6,17 +6,16 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
-// FromIPTables reads mode iptables out of a listing of table nat of one family, as iptables-save prints it, into a
-// state. Rules lead from KUBE-SERVICES and KUBE-NODEPORTS to the chain of a Service port, and from there to those
+// FromIPTables reads mode iptables out of table nat in what iptables-save prints of one family, into a state. Rules lead from KUBE-SERVICES and KUBE-NODEPORTS to the chain of a Service port, and from there to those
 // of its endpoints, which translate. (kube-proxy, pkg/proxy/iptables/proxier.go)
 func FromIPTables(save string, ipv6 bool, into State) {
 	chains := make(map[string][]rule)
-	for line := range strings.Lines(save) {
-		if text, is := strings.CutPrefix(line, "-A "); is {
-			chain, text, _ := strings.Cut(strings.TrimSpace(text), " ")
+	for chain, rules := range iptsave.Parse(save)["nat"].Rules {
+		for _, text := range rules {
 			chains[chain] = append(chains[chain], parseRule(text))
 		}
 	}
@@ -76,7 +75,7 @@ func (r rule) frontend(addr netip.Addr, chains map[string][]rule, into State) {
 	port, err := strconv.ParseUint(r.options["--dport"], 10, 16)
 	protocol := protocolOf(r.options["-p"])
 	target := r.options["-j"]
-	if err != nil || protocol == 0 || !strings.HasPrefix(target, "KUBE-SVC-") && !strings.HasPrefix(target, "KUBE-EXT-") {
+	if err != nil || protocol == 0 || !leadsOn(target) {
 		return
 	}
 	into.Add(Frontend{addr, uint16(port), protocol}, behind(target, chains, nil)...)
@@ -91,12 +90,19 @@ func behind(chain string, chains map[string][]rule, seen []string) (endpoints []
 		if to, err := netip.ParseAddrPort(r.options["--to-destination"]); err == nil {
 			endpoints = append(endpoints, to)
 		}
-		target := r.options["-j"]
-		if strings.HasPrefix(target, "KUBE-SVC-") || strings.HasPrefix(target, "KUBE-SVL-") || strings.HasPrefix(target, "KUBE-SEP-") {
+		if target := r.options["-j"]; leadsOn(target) {
 			endpoints = append(endpoints, behind(target, chains, append(seen, chain))...)
 		}
 	}
 	return endpoints
+}
+
+// leadsOn reports whether a chain is one of a Service port (its endpoints, the local ones, for clients from outside,
+// with source ranges) or of an endpoint.
+func leadsOn(chain string) bool {
+	return slices.ContainsFunc([]string{"SVC", "SVL", "EXT", "FW", "SEP"}, func(kind string) bool {
+		return strings.HasPrefix(chain, "KUBE-"+kind+"-")
+	})
 }
 
 func protocolOf(name string) ipvs.Protocol {

@@ -81,11 +81,38 @@ func (l *leads) collect(v any) {
 	}
 }
 
+// translate adds what a translation leads to: one endpoint, or any of those in a map.
 func (l *leads) translate(dnat map[string]any) {
-	text, _ := dnat["addr"].(string)
-	port, _ := dnat["port"].(float64)
-	if addr, err := netip.ParseAddr(text); err == nil && port > 0 && port < 65536 {
-		l.endpoints = append(l.endpoints, netip.AddrPortFrom(addr, uint16(port)))
+	if port, one := dnat["port"]; one {
+		l.add(dnat["addr"], port)
+		return
+	}
+	l.concatenated(dnat["addr"])
+}
+
+// concatenated finds addresses with a port, written as "10.1.0.1 . 8080", at any depth.
+func (l *leads) concatenated(v any) {
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			l.concatenated(item)
+		}
+	case map[string]any:
+		if parts, _ := v["concat"].([]any); len(parts) == 2 {
+			l.add(parts[0], parts[1])
+			return
+		}
+		for _, item := range v {
+			l.concatenated(item)
+		}
+	}
+}
+
+func (l *leads) add(addr, port any) {
+	text, _ := addr.(string)
+	number, _ := port.(float64)
+	if ip, err := netip.ParseAddr(text); err == nil && number > 0 && number < 65536 {
+		l.endpoints = append(l.endpoints, netip.AddrPortFrom(ip, uint16(number)))
 	}
 }
 

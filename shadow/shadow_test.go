@@ -41,10 +41,34 @@ func TestModeIPTablesIsRead(t *testing.T) {
 	}
 }
 
+// TestLocalAndRestrictedServicesAreRead has a Service with internalTrafficPolicy Local, and one with source ranges.
+func TestLocalAndRestrictedServicesAreRead(t *testing.T) {
+	state := make(State)
+	FromIPTables(`*nat
+-A KUBE-EXT-BBBBBBBBBBBBBBBB -j KUBE-SVC-BBBBBBBBBBBBBBBB
+-A KUBE-FW-BBBBBBBBBBBBBBBB -s 192.168.77.0/24 -m comment --comment "ns/ranges loadbalancer IP" -j KUBE-EXT-BBBBBBBBBBBBBBBB
+-A KUBE-FW-BBBBBBBBBBBBBBBB -m comment --comment "other traffic to ns/ranges will be dropped by KUBE-PROXY-FIREWALL"
+-A KUBE-SEP-AAAAAAAAAAAAAAAA -p tcp -m tcp -j DNAT --to-destination 10.1.0.1:8080
+-A KUBE-SEP-BBBBBBBBBBBBBBBB -p tcp -m tcp -j DNAT --to-destination 10.1.0.2:8080
+-A KUBE-SERVICES -d 10.96.0.10/32 -p tcp -m comment --comment "ns/local cluster IP" -m tcp --dport 80 -j KUBE-SVL-AAAAAAAAAAAAAAAA
+-A KUBE-SERVICES -d 203.0.113.1/32 -p tcp -m comment --comment "ns/ranges loadbalancer IP" -m tcp --dport 80 -j KUBE-FW-BBBBBBBBBBBBBBBB
+-A KUBE-SVC-BBBBBBBBBBBBBBBB -j KUBE-SEP-BBBBBBBBBBBBBBBB
+-A KUBE-SVL-AAAAAAAAAAAAAAAA -j KUBE-SEP-AAAAAAAAAAAAAAAA
+`, false, state)
+	want := "tcp 10.96.0.10:80 10.1.0.1:8080\ntcp 203.0.113.1:80 10.1.0.2:8080\n"
+	if diff := cmp.Diff(want, state.text()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// nft is what kube-proxy 1.37 writes for a Service with session affinity, which has a chain for each endpoint, one
+// without, which has a map, and one with a single endpoint.
 const nft = `{"nftables": [
  {"metainfo": {"version": "1.0.6"}},
  {"map": {"family": "ip", "name": "service-ips", "table": "kube-proxy", "elem": [
    [{"concat": ["10.96.0.10", "tcp", 80]}, {"goto": {"target": "service-ABC-ns/web/tcp/http"}}],
+   [{"concat": ["10.96.0.12", "tcp", 80]}, {"goto": {"target": "service-MAP-ns/map/tcp/http"}}],
+   [{"concat": ["10.96.0.13", "tcp", 80]}, {"goto": {"target": "service-ONE-ns/one/tcp/http"}}],
    [{"concat": ["203.0.113.1", "tcp", 80]}, {"goto": {"target": "external-ABC-ns/web/tcp/http"}}]]}},
  {"map": {"family": "ip", "name": "service-nodeports", "table": "kube-proxy", "elem": [
    [{"concat": ["tcp", 30080]}, {"goto": {"target": "external-ABC-ns/web/tcp/http"}}]]}},
@@ -55,7 +79,10 @@ const nft = `{"nftables": [
    "data": {"set": [[0, {"goto": {"target": "endpoint-D-ns/web/tcp/http__10.1.0.1/8080"}}], [1, {"goto": {"target": "endpoint-E-ns/web/tcp/http__10.1.0.2/8080"}}]]}}}]}},
  {"rule": {"chain": "endpoint-D-ns/web/tcp/http__10.1.0.1/8080", "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "10.1.0.1"}}, {"jump": {"target": "mark-for-masquerade"}}]}},
  {"rule": {"chain": "endpoint-D-ns/web/tcp/http__10.1.0.1/8080", "expr": [{"dnat": {"addr": "10.1.0.1", "port": 8080}}]}},
- {"rule": {"chain": "endpoint-E-ns/web/tcp/http__10.1.0.2/8080", "expr": [{"dnat": {"addr": "10.1.0.2", "port": 8080}}]}}
+ {"rule": {"chain": "endpoint-E-ns/web/tcp/http__10.1.0.2/8080", "expr": [{"dnat": {"addr": "10.1.0.2", "port": 8080}}]}},
+ {"rule": {"chain": "service-MAP-ns/map/tcp/http", "expr": [{"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "tcp"}},
+   {"dnat": {"family": "ip", "addr": {"map": {"key": {"numgen": {"mode": "random", "mod": 2, "offset": 0}}, "data": {"set": [[0, {"concat": ["10.1.0.1", 8080]}], [1, {"concat": ["10.1.0.2", 8081]}]]}}}}}]}},
+ {"rule": {"chain": "service-ONE-ns/one/tcp/http", "expr": [{"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "tcp"}}, {"dnat": {"addr": "10.1.0.3", "port": 8080}}]}}
 ]}`
 
 func TestModeNFTablesIsRead(t *testing.T) {
@@ -65,6 +92,8 @@ func TestModeNFTablesIsRead(t *testing.T) {
 	}
 	want := `tcp node port 30080 (IPv4) 10.1.0.1:8080 10.1.0.2:8080
 tcp 10.96.0.10:80 10.1.0.1:8080 10.1.0.2:8080
+tcp 10.96.0.12:80 10.1.0.1:8080 10.1.0.2:8081
+tcp 10.96.0.13:80 10.1.0.3:8080
 tcp 203.0.113.1:80 10.1.0.1:8080 10.1.0.2:8080
 `
 	if diff := cmp.Diff(want, state.text()); diff != "" {
@@ -79,7 +108,7 @@ tcp 203.0.113.1:80 10.1.0.1:8080 10.1.0.2:8080
 }
 
 func FuzzFromIPTables(f *testing.F) {
-	f.Add("-A KUBE-SERVICES -d 10.0.0.1/32 -p tcp -m comment --comment \"a \\\" b\" -m tcp --dport 80 -j KUBE-SVC-A\n-A KUBE-SVC-A -j KUBE-SVC-A")
+	f.Add("*nat\n-A KUBE-SERVICES -d 10.0.0.1/32 -p tcp -m comment --comment \"a \\\" b\" -m tcp --dport 80 -j KUBE-SVC-A\n-A KUBE-SVC-A -j KUBE-SVC-A")
 	f.Fuzz(func(t *testing.T, save string) {
 		state := make(State)
 		FromIPTables(save, false, state)

@@ -24,7 +24,7 @@ const lockWait = "30"
 type Linux struct {
 	conn  *nlbatch.Conn
 	batch nlbatch.Batch
-	saved map[Table]string // since Tables was called
+	saved map[Table]string // by variant and family, since Tables was called
 }
 
 var _ Kernel = (*Linux)(nil)
@@ -119,31 +119,19 @@ func program(v Variant, f masq.Family, suffix string) (path string, err error) {
 // Save implements Kernel. One process lists all tables of a variant and family: what is not there costs as
 // much to look for as what is.
 func (l *Linux) Save(t Table) (string, error) {
-	if text, known := l.saved[t]; known {
+	these := Table{Variant: t.Variant, Family: t.Family}
+	if text, known := l.saved[these]; known {
 		return text, nil
 	}
 	path, err := program(t.Variant, t.Family, "-save")
 	if err != nil {
 		return "", err
 	}
-	all, err := run(exec.Command(path))
-	if err != nil {
-		return "", err
+	text, err := run(exec.Command(path))
+	if err == nil {
+		l.saved[these] = text
 	}
-	for _, name := range tableNames() {
-		l.saved[Table{t.Variant, t.Family, name}] = tableIn(all, name)
-	}
-	return l.saved[t], nil
-}
-
-// tableIn returns the part of a listing that is about one table.
-func tableIn(save, name string) string {
-	_, text, there := strings.Cut("\n"+save, "\n*"+name+"\n")
-	if !there {
-		return ""
-	}
-	text, _, _ = strings.Cut(text, "\nCOMMIT")
-	return "*" + name + "\n" + text + "\nCOMMIT\n"
+	return text, err
 }
 
 // Restore implements Kernel.

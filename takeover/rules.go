@@ -6,30 +6,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 	"github.com/fairlead-lb/fairlead/masq"
 )
 
 // chains is a table as iptables-save prints it.
-type chains struct {
-	order []string
-	rules map[string][]string // by chain, without "-A CHAIN "
-}
-
-func parse(save string) chains {
-	c := chains{rules: make(map[string][]string)}
-	for line := range strings.Lines(save) {
-		line = strings.TrimSpace(line)
-		if name, is := strings.CutPrefix(line, ":"); is {
-			name, _, _ = strings.Cut(name, " ")
-			c.order = append(c.order, name)
-		}
-		if rule, is := strings.CutPrefix(line, "-A "); is {
-			name, rule, _ := strings.Cut(rule, " ")
-			c.rules[name] = append(c.rules[name], rule)
-		}
-	}
-	return c
-}
+type chains struct{ iptsave.Table }
 
 // removal returns the input of `iptables-restore --noflush` that removes from one table those chains of
 // kube-proxy's that are due, and what leads to them. It is empty where nothing is. Chains of kube-proxy's that a rule of somebody else leads to
@@ -38,10 +20,10 @@ func parse(save string) chains {
 // Chains are emptied by name, and rules are deleted as they were listed: where somebody has changed them in
 // between nothing is written, and the next try lists them again.
 func removal(table, save string, due func(chain string) bool) (input string, stay []string) {
-	all := parse(save)
+	all := chains{iptsave.Parse(save)[table]}
 	var empty, deletions, gone []string
 	emptied := make(map[string]bool) // nothing is left in these
-	for _, name := range all.order {
+	for _, name := range all.Chains {
 		switch {
 		case !due(name):
 		case chainOfTheirs(name):
@@ -49,7 +31,7 @@ func removal(table, save string, due func(chain string) bool) (input string, sta
 			emptied[name] = true
 		case shared(name) && all.anyOfTheirs():
 			theirs := slices.Collect(all.theirRules(name))
-			emptied[name] = len(theirs) > 0 && len(theirs) == len(all.rules[name])
+			emptied[name] = len(theirs) > 0 && len(theirs) == len(all.Rules[name])
 			for _, rule := range theirs {
 				deletions = append(deletions, "-D "+name+" "+rule)
 			}
@@ -76,17 +58,17 @@ func removal(table, save string, due func(chain string) bool) (input string, sta
 
 // anyOfTheirs reports whether there is a chain that only kube-proxy makes. Without one, rules in the chains that others
 // use, too, say nothing of who wrote them.
-func (c chains) anyOfTheirs() bool { return slices.ContainsFunc(c.order, chainOfTheirs) }
+func (c chains) anyOfTheirs() bool { return slices.ContainsFunc(c.Chains, chainOfTheirs) }
 
 // blank reports whether none of the chains has a rule: all that could be done has been done.
 func (c chains) blank(names []string) bool {
-	return !slices.ContainsFunc(names, func(name string) bool { return len(c.rules[name]) > 0 })
+	return !slices.ContainsFunc(names, func(name string) bool { return len(c.Rules[name]) > 0 })
 }
 
 // theirRules yields kube-proxy's rules in a chain that it shares.
 func (c chains) theirRules(name string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
-		for _, rule := range c.rules[name] {
+		for _, rule := range c.Rules[name] {
 			if !ours(rule) && theirShapes[name].MatchString(rule) && !yield(rule) {
 				return
 			}
@@ -99,11 +81,11 @@ func (c chains) theirRules(name string) func(yield func(string) bool) {
 // as long as a rule of somebody else is in there, unless Fairlead's own leads there as well.
 func (c chains) jumps(emptied map[string]bool, due func(chain string) bool) (deletions []string, foreign map[string]string) {
 	foreign = make(map[string]string)
-	for _, from := range c.order {
+	for _, from := range c.Chains {
 		if emptied[from] {
 			continue
 		}
-		for _, rule := range c.rules[from] {
+		for _, rule := range c.Rules[from] {
 			to := target(rule)
 			switch {
 			case !due(to) || !chainOfTheirs(to) && !shared(to):
@@ -118,7 +100,7 @@ func (c chains) jumps(emptied map[string]bool, due func(chain string) bool) (del
 }
 
 func (c chains) oursLeadsTo(name string) bool {
-	for _, rules := range c.rules {
+	for _, rules := range c.Rules {
 		for _, rule := range rules {
 			if ours(rule) && target(rule) == name {
 				return true

@@ -60,7 +60,7 @@ func steps() []step {
 type Kernel interface {
 	// Tables lists those of the tables filter, nat and mangle that there are.
 	Tables() ([]Table, error)
-	// Save returns a table as iptables-save prints it.
+	// Save returns what iptables-save prints, of this table at least.
 	Save(Table) (string, error)
 	// Restore carries out the input of `iptables-restore --noflush`, all of it or nothing.
 	Restore(t Table, input string) error

@@ -56,3 +56,13 @@ func plural(n int, one string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, one)
 }
+
+// isTerminal reports whether out is a terminal that can do more than print lines.
+func isTerminal(out io.Writer) bool {
+	file, is := out.(*os.File)
+	if !is || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

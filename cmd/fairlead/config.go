@@ -29,7 +29,8 @@ type Config struct {
 	HealthzBindAddress netip.AddrPort // the zero value disables
 	MetricsBindAddress netip.AddrPort // the zero value disables
 	StatusBindAddress  netip.AddrPort // the zero value disables
-	SocketPath         string         // "": none
+	Metrics            MetricsConfig
+	SocketPath         string // "": none
 	Conntrack          ConntrackConfig
 	Takeover           TakeoverConfig
 	OOMScoreAdj        int
@@ -85,6 +86,12 @@ func (c IPVSConfig) marks(masqueradeBit int) fwmark.Range {
 type ExternalIPsConfig struct {
 	AllowedCIDRs []netip.Prefix // none: all
 	CheckNodes   bool
+}
+
+// MetricsConfig says what /metrics tells of each Service.
+type MetricsConfig struct {
+	MaxVirtualServers int // with series of their own
+	PerEndpoint       bool
 }
 
 // IPTablesConfig holds what the constant rules need to know.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fairlead-lb/fairlead/controller"
+	"github.com/fairlead-lb/fairlead/meter"
 	"github.com/fairlead-lb/fairlead/statuspage"
 	"github.com/fairlead-lb/fairlead/view"
 )
@@ -29,6 +30,8 @@ type daemon struct {
 	estimation   atomic.Value                 // ipvs.estimation
 	nodeWarnings func(reason, text string)    // nil: there is no API server
 	notes        notes
+	meter        *meter.Meter // nil: nothing is counted
+	metrics      atomic.Value // MetricsConfig
 }
 
 // serve runs everything until ctx ends, or one part fails.
@@ -45,6 +48,11 @@ func (d *daemon) serve(ctx context.Context, cfg Config) error {
 			return serveMetrics(ctx, cfg, d.controller.Metrics.Registry, d.log)
 		})
 	})
+	d.controller.Metrics.Registry.MustRegister(buildInfo())
+	d.metrics.Store(cfg.Metrics)
+	if d.meter != nil {
+		d.controller.Metrics.Registry.MustRegister(newTrafficMetrics(d.meter, d.controller.Owners, func() MetricsConfig { return d.metrics.Load().(MetricsConfig) }, d.log))
+	}
 	group.Go(func() error {
 		page := statuspage.Handler(d.view(cfg), nodeMeter{})
 		return serveEach(ctx, cfg, d.newPage, func(ctx context.Context, cfg Config) error {
@@ -142,6 +150,10 @@ func (d *daemon) parts() []part {
 				d.estimation.Store(cfg.IPVS.Estimation)
 				return prepareHost(cfg, d.log)
 			}},
+		{[]string{"metrics."}, func(_ context.Context, cfg Config) error {
+			d.metrics.Store(cfg.Metrics)
+			return nil
+		}},
 		{[]string{"healthzBindAddress"}, func(ctx context.Context, cfg Config) error { return send(ctx, d.newHealth, cfg) }},
 		{[]string{"metricsBindAddress", "enableProfiling"}, func(ctx context.Context, cfg Config) error { return send(ctx, d.newMetrics, cfg) }},
 		{[]string{"statusBindAddress"}, func(ctx context.Context, cfg Config) error { return send(ctx, d.newPage, cfg) }},

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/fairlead-lb/fairlead/conntrack"
@@ -81,7 +80,7 @@ func (d *draining) run(ctx context.Context, limit time.Duration) error {
 			return ctx.Err()
 		case <-time.After(drainPoll):
 		}
-		open, err := d.deleteIdle(table)
+		open, err := d.open(table)
 		if err != nil {
 			return err
 		}
@@ -134,31 +133,44 @@ func (d *draining) moveDatagrams() error {
 	return err
 }
 
-// deleteIdle deletes the virtual servers that nobody is connected to any more, and returns how many connections
-// the others have. Datagrams have been moved. Closed connections that the kernel still remembers do not count.
-func (d *draining) deleteIdle(table *ipvs.Linux) (open int, err error) {
-	servers, err := table.Servers()
+// open counts the open connections through Fairlead's virtual servers. Datagrams have been moved. Where kube-proxy's
+// mode ipvs has taken over a frontend, only those are Fairlead's that came by its mark, and the virtual server tells
+// them.
+func (d *draining) open(table *ipvs.Linux) (open int, err error) {
+	all, err := table.OpenConnections()
 	if err != nil {
-		return 0, fmt.Errorf("read the virtual servers: %w", err)
+		return 0, err
 	}
-	owned := ownedBy(d.cfg, d.entries)
-	var idle []ipvs.Op
-	for k := range servers {
-		if !owned(k) {
-			continue
+	for key, n := range all {
+		if d.serves(key) && key.Protocol != ipvs.UDP {
+			open += n
 		}
-		reals, err := table.RealServers(k)
+	}
+	for key := range d.marksBeside() {
+		reals, err := table.RealServers(key)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return 0, fmt.Errorf("read the real servers of %s: %w", k, err)
+			return 0, fmt.Errorf("read the real servers of %s: %w", key, err)
 		}
-		active := 0
 		for _, real := range reals {
-			active += real.ActiveConnections
-		}
-		if open += active; active == 0 {
-			idle = append(idle, ipvs.Op{Verb: ipvs.DeleteServer, Key: k})
+			open += real.ActiveConnections
 		}
 	}
-	failed := slices.DeleteFunc(table.Apply(idle), func(err error) bool { return err == nil || errors.Is(err, fs.ErrNotExist) })
-	return open, errors.Join(failed...)
+	return open, nil
+}
+
+func (d *draining) serves(key ipvs.Key) bool {
+	_, ours := d.entries[servedEntry(key)]
+	return ours
+}
+
+// marksBeside returns the virtual servers by mark, for clients from outside, of frontends that were left to kube-proxy.
+func (d *draining) marksBeside() map[ipvs.Key]struct{} {
+	keys := make(map[ipvs.Key]struct{})
+	for e, mark := range d.entries {
+		key := ipvs.Key{Addr: netip.AddrPortFrom(e.Addr, e.Port), Protocol: ipvs.Protocol(e.Protocol)}
+		if e.Set == masq.Local && !d.serves(key) {
+			keys[ipvs.MarkKey(mark, e.Addr.Is6())] = struct{}{}
+		}
+	}
+	return keys
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -49,7 +50,29 @@ that several Services want, the one that has it comes first.`,
 		},
 	}
 	output, socket = outputFlag(cmd), addSocketFlag(cmd)
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return serviceNames(cmd.Context(), *socket, typed, args), cobra.ShellCompDirectiveNoFileComp
+	}
 	return cmd
+}
+
+// serviceNames lists what the shell may complete to: the Services that the daemon knows, if it answers soon.
+func serviceNames(ctx context.Context, socket, typed string, args []string) (names []string) {
+	if len(args) > 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	services, err := view.NewClient(socket).Services(ctx, view.Filter{})
+	if err != nil {
+		return nil // the shell has nowhere to show it
+	}
+	for _, s := range services.Items {
+		if name := s.Namespace + "/" + s.Name; strings.HasPrefix(name, typed) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // writeExplanation writes what is known of one Service, from the conclusion to the details.

@@ -17,6 +17,7 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/sysctl"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
+	"github.com/fairlead-lb/fairlead/meter"
 )
 
 // openKernel makes sure that this process and this kernel can do what the configuration asks for.
@@ -61,6 +62,15 @@ func openKernel(cfg Config) (k controller.Kernel, closeAll func(), err error) {
 	}
 	closers = append(closers, device.Close)
 	return controller.Kernel{IPVS: servers, Dummyif: device, Masq: rules, Flows: flows}, closeOpened, nil
+}
+
+// openCounters opens what the kernel counts, on sockets of its own.
+func openCounters() (meter.Reader, func() error, error) {
+	kernel, err := ipvs.Open()
+	if err != nil {
+		return nil, nil, err
+	}
+	return kernel, kernel.Close, nil
 }
 
 // probeScheduler asks the kernel for a scheduler, loading its module if need be.

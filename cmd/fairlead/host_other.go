@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/fairlead-lb/fairlead/controller"
+	"github.com/fairlead-lb/fairlead/doctor"
 	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/meter"
 	"github.com/fairlead-lb/fairlead/shadow"
 )
 
@@ -19,6 +21,8 @@ var errLinuxOnly = errors.New("this command needs Linux")
 func openKernel(Config) (controller.Kernel, func(), error) {
 	return controller.Kernel{}, nil, errLinuxOnly
 }
+
+func openCounters() (meter.Reader, func() error, error) { return nil, nil, errLinuxOnly }
 
 func probeScheduler(string) error { return errLinuxOnly }
 
@@ -36,4 +40,8 @@ func inherited(Config, *slog.Logger) func(ipvs.Key) bool { return nil }
 
 func cleanup(context.Context, Config, time.Duration, io.Writer) error { return errLinuxOnly }
 
+func examined(context.Context, Config) (*doctor.Host, error) { return nil, errLinuxOnly }
+
 func programmed(Config) (string, shadow.State, error) { return "", nil, errLinuxOnly }
+
+func presentState(Config, *slog.Logger) (present, error) { return present{}, errLinuxOnly }

@@ -45,6 +45,7 @@ func sectionComments() map[string]string {
 		"iptables":         "The constant rules that masquerade Service traffic.",
 		"detectLocal":      "What detectLocalMode needs to know.",
 		"conntrack":        "The node's connection tracking, as kube-proxy sets it at start. 0 leaves the\nkernel's value.",
+		"metrics":          "What /metrics tells of each Service.",
 		"takeover":         "Taking kube-proxy's place on this node.",
 		"logging":          "The log, on standard error.",
 	}
@@ -154,6 +155,10 @@ func daemonKeys() []key {
 			comment: "IP:PORT of /healthz and /livez, IPv6 as \"[::]:10256\". Empty: off."},
 		{path: "metricsBindAddress", kind: bindAddrPort(), def: "127.0.0.1:10249",
 			comment: "IP:PORT of /metrics and /proxyMode, IPv6 as \"[::1]:10249\". Empty: off."},
+		{path: "metrics.maxVirtualServers", unit: "virtual servers", kind: count, def: "10000",
+			comment: "So many virtual servers have series of their own on /metrics, those with\nmost traffic; how many are left out is a metric, too. 0: none."},
+		{path: "metrics.perEndpoint", kind: boolean(), def: "false",
+			comment: "true: so has each of their endpoints. It costs a request to the kernel for\neach virtual server and scrape."},
 		{path: "statusBindAddress", kind: bindAddrPort(),
 			comment: "IP:PORT of the status page, a read-only page for browsers. It has no\nauthentication, so bind it to the loopback, such as 127.0.0.1:10266: nothing\nof Kubernetes' own listens there (10248 to 10260). Empty: off."},
 		{path: "socketPath", restart: true, kind: filePath(), def: defaultSocket,

@@ -82,6 +82,8 @@ func samples() map[string][2]string {
 		"metricsBindAddress":              {""},
 		"statusBindAddress":               {"127.0.0.1:10266"},
 		"socketPath":                      {"/tmp/f.sock"},
+		"metrics.maxVirtualServers":       {"5"},
+		"metrics.perEndpoint":             {"true"},
 		"conntrack.maxPerCore":            {"0"},
 		"conntrack.min":                   {"1000"},
 		"conntrack.tcpEstablishedTimeout": {"2h"},

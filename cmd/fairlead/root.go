@@ -18,21 +18,22 @@ kernel's IPVS table equal to the cluster's Services and EndpointSlices.`,
 		Example: `  fairlead run --config /etc/fairlead/config.yaml
   fairlead status
   fairlead explain default/web
+  fairlead plan --config /etc/fairlead/config.yaml
+  fairlead doctor --config /etc/fairlead/config.yaml
   fairlead config defaults > config.yaml
   fairlead cleanup`,
 		Version: readBuild().Version,
 		// run prints the error, once and in one shape; a page of usage
 		// below a run-time error would push it off the screen.
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		Args:              noSuchCommand,
-		RunE:              showHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noSuchCommand,
+		RunE:          showHelp,
 	}
 	root.SetVersionTemplate("fairlead {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err.Error()) })
-	root.AddCommand(newRunCommand(), newStatusCommand(), newGetCommand(), newExplainCommand(),
-		newCleanupCommand(), newConfigCommand(), newVersionCommand())
+	root.AddCommand(newRunCommand(), newPlanCommand(), newStatusCommand(), newGetCommand(), newExplainCommand(), newTopCommand(),
+		newDoctorCommand(), newCleanupCommand(), newConfigCommand(), newVersionCommand())
 	return root
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/hostaddr"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
+	"github.com/fairlead-lb/fairlead/meter"
 )
 
 // newRunCommand returns `fairlead run`.
@@ -109,6 +110,12 @@ func runDaemon(ctx context.Context, cfg Config, d *daemon) (err error) {
 	d.estimation.Store(cfg.IPVS.Estimation)
 	options.Settled, options.Sized = tuneMemory(), watchSizes(func() bool { return d.estimation.Load() == estimationAuto }, d.log)
 	d.controller = controller.New(src, kernel, options, d.log)
+	counters, closeCounters, err := openCounters()
+	if err != nil {
+		return err
+	}
+	defer closeCounters()
+	d.meter = meter.New(counters)
 	d.log.Info("Fairlead starts", "version", readBuild().Version, "node", d.name, "source", cfg.Source.Kind,
 		"scheduler", cfg.IPVS.Scheduler, "bind", cfg.DummyInterface.Bind)
 	err = d.serve(ctx, cfg)

@@ -47,32 +47,47 @@ func runShadow(ctx context.Context, cfg Config, asJSON bool, out io.Writer, log 
 
 // rehearse runs the controller until everything that the cluster has is in force, in memory.
 func rehearse(ctx context.Context, cfg Config, mode string, log *slog.Logger) (shadow.Ours, error) {
-	name, err := ownName(cfg.HostnameOverride)
+	servers, sets := ipvs.NewFake(), masq.NewFake()
+	c, err := runRehearsal(ctx, cfg, controller.Kernel{IPVS: servers, Dummyif: dummyif.NewFake(), Masq: sets}, nil, log)
 	if err != nil {
 		return shadow.Ours{}, err
+	}
+	return oursOf(c, servers, sets, mode)
+}
+
+// runRehearsal runs the controller over kernels in memory until it has nothing to do any more but to wait, and
+// returns it as it was then. inherited is as in controller.Options.
+func runRehearsal(ctx context.Context, cfg Config, k controller.Kernel, inherited func(ipvs.Key) bool, log *slog.Logger) (*controller.Controller, error) {
+	name, err := ownName(cfg.HostnameOverride)
+	if err != nil {
+		return nil, err
 	}
 	src, _, err := openSource(ctx, cfg, name, log)
 	if err != nil {
-		return shadow.Ours{}, err
+		return nil, err
 	}
 	options, err := controllerOptions(cfg, name)
 	if err != nil {
-		return shadow.Ours{}, err
+		return nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	settled := false
-	options.Rehearsal = true
-	options.Settled = func() { settled = true; stop() }
-	servers, sets := ipvs.NewFake(), masq.NewFake()
-	c := controller.New(src, controller.Kernel{IPVS: servers, Dummyif: dummyif.NewFake(), Masq: sets}, options, log)
+	rested, failed := false, error(nil)
+	options.Rehearsal, options.Inherited = true, inherited
+	options.Rested = func(err error) {
+		if !rested {
+			rested, failed = true, err
+			stop()
+		}
+	}
+	c := controller.New(src, k, options, log)
 	if err := c.Run(ctx); err != nil {
-		return shadow.Ours{}, err
+		return nil, err
 	}
-	if !settled {
-		return shadow.Ours{}, context.Cause(ctx)
+	if !rested {
+		return nil, context.Cause(ctx)
 	}
-	return oursOf(c, servers, sets, mode)
+	return c, failed
 }
 
 // oursOf reads what the controller has written.
@@ -82,6 +97,7 @@ func oursOf(c *controller.Controller, servers *ipvs.Fake, sets *masq.Fake, mode 
 	if err != nil {
 		return ours, err
 	}
+	owners := c.LastOwners()
 	all, err := servers.Servers()
 	if err != nil {
 		return ours, err
@@ -97,7 +113,7 @@ func oursOf(c *controller.Controller, servers *ipvs.Fake, sets *masq.Fake, mode 
 			return ours, err
 		}
 		ours.State.Add(f, used(reals)...)
-		ours.Services[f] = c.ServiceOf(k).String()
+		ours.Services[f] = owners[k].Service.String()
 		_, aside := entries[masq.Entry{Set: masq.Local, Addr: k.Addr.Addr(), Port: k.Addr.Port(), Protocol: uint8(k.Protocol)}]
 		if aside && mode == modeIPVS {
 			ours.Skip[f] = "externalTrafficPolicy Local, which kube-proxy applies to everybody in this mode, and Fairlead to clients from outside"

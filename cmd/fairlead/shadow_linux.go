@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"os/exec"
-	"strings"
 
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
@@ -117,9 +116,7 @@ func programmedIPTables(kernel *takeover.Linux, into shadow.State) error {
 		if err != nil {
 			return fmt.Errorf("list table %s: %w", t, err)
 		}
-		if strings.Contains(save, ":KUBE-SERVICES ") {
-			shadow.FromIPTables(save, t.Family == masq.IPv6, into)
-		}
+		shadow.FromIPTables(save, t.Family == masq.IPv6, into)
 	}
 	return nil
 }

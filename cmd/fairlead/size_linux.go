@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"os"
 
+	"github.com/fairlead-lb/fairlead/doctor"
 	"github.com/fairlead-lb/fairlead/internal/sysctl"
 	"github.com/fairlead-lb/fairlead/ipvs"
 )
@@ -21,13 +22,9 @@ const (
 	connTabBits          = "/sys/module/ip_vs/parameters/conn_tab_bits"
 	sysctlConntrackCount = "/proc/sys/net/netfilter/nf_conntrack_count"
 
-	// Before Linux 6.2, one CPU looks at the rates of every virtual and real server in a row, in a softirq,
-	// every two seconds. That takes about 4 us each, in which no packet of that CPU moves (estimation_timer,
-	// net/netfilter/ipvs/ip_vs_est.c).
-	estimateUpTo   = 10_000
+	estimateUpTo   = doctor.ManyServers
 	estimateAgain  = estimateUpTo / 2
-	connsPerBucket = 4
-	conntrackFull  = 80 // percent
+	connsPerBucket = doctor.ConnectionsPerBucket
 )
 
 // sizes watches how much the kernel holds. It belongs to the controller's goroutine.
@@ -102,7 +99,7 @@ func (s *sizes) connTable(connections int) string {
 // conntrack returns what is wrong with the room for tracked connections, and what to do.
 func (s *sizes) conntrack() string {
 	count, limit := s.number(sysctlConntrackCount), s.number("/proc/sys/"+sysctlConntrackMax)
-	if limit == 0 || count < limit*conntrackFull/100 {
+	if limit == 0 || count < limit*doctor.ConntrackHigh/100 {
 		return ""
 	}
 	return fmt.Sprintf("%d of at most %d connections are tracked: when it is full, new ones are dropped. "+

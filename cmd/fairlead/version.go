@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 )
 
@@ -98,4 +99,15 @@ func writeJSON(w io.Writer, v any) error {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(v)
+}
+
+// buildInfo is the metric that says which program runs.
+func buildInfo() prometheus.Collector {
+	b := readBuild()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "fairlead_build_info", Help: "1; the labels say which program this is.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "go_version": b.GoVersion},
+	})
+	info.Set(1)
+	return info
 }

@@ -52,6 +52,7 @@ func TestTheNote(t *testing.T) {
 	t.Run("a host process does not answer on a VIP", func(t *testing.T) { s.in(t).hostProcess() })
 	t.Run("a removed endpoint gets no new connections and keeps the open one", func(t *testing.T) { s.in(t).removeEndpoint(d) })
 	t.Run("a removed Service refuses new connections and keeps the open one", func(t *testing.T) { s.in(t).removeService(d) })
+	t.Run("there is nothing to plan", func(t *testing.T) { must(t, nothingPlanned(t, s.node, config)) })
 	t.Run("cleanup leaves nothing", func(t *testing.T) {
 		d.stop()
 		out, err := s.node.Run(ctx, mustEnv(t, "FAIRLEAD_TEST_BIN"), "cleanup", "--config", config)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -28,38 +27,53 @@ func (k *takeover) back(d *daemon, config string) *daemon {
 			}
 		}
 	}
-	traffic := newTraffic(k.t, k.held(k.tcp), stream, k.udp)
+	traffic := newTraffic(k.t, k.tcp, stream, k.udp)
 	traffic.mayMiss = int64(len(traffic.talkers)) // one of each flow may be under way when it moves
 	traffic.evidence = k.connection
 	traffic.more(50)
 	started := time.Now()
 	d.stop()
 	proxy := k.kubeProxy()
-	k.documented("until ")
+	k.serves()
 	if err := k.programmed(); err != nil {
 		k.t.Errorf("docs/migration.md takes kube-proxy for ready too early: %v", err)
 	}
 	k.t.Logf("kube-proxy serves at %s", time.Now().Format("15:04:05.000"))
 	traffic.more(50)
-	var out string
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		out, err = k.node.Run(context.Background(), mustEnv(k.t, "FAIRLEAD_TEST_BIN"), "cleanup", "--config", config, "--drain", "5m")
-	}()
+	said, done := k.drain(proxy, config)
 	traffic.more(200)
+	if strings.Contains(said.String(), "deleted") {
+		k.t.Errorf("cleanup has not waited for the open connections:\n%s", said)
+	}
 	figures := traffic.result()
 	took := time.Since(started)
 	traffic.stop() // the drain ends with the connections
-	<-done
-	k.t.Logf("cleanup: %s", out)
+	err := <-done
+	k.t.Logf("cleanup: %s", said)
 	must(k.t, err)
 	k.report("back", took, figures)
 	k.nothingOfFairleads()
 	k.unharmed()
 	k.served(proxy)
 	return proxy
+}
+
+// drain starts the cleanup and waits until kube-proxy's rules are the only ones for new traffic.
+func (k *takeover) drain(proxy *daemon, config string) (said *buffer, done chan error) {
+	k.t.Helper()
+	said, done = new(buffer), make(chan error, 1)
+	command := k.documented(docCleanup, config)
+	cleanup := k.node.Command(context.Background(), command[0], command[1:]...)
+	cleanup.Stdout, cleanup.Stderr = said, said
+	must(k.t, cleanup.Start())
+	go func() { done <- cleanup.Wait() }()
+	proxy.eventually("drained by the cleanup", func() error {
+		if !strings.Contains(said.String(), "connections still open") {
+			return errors.New(said.String())
+		}
+		return nil
+	})
+	return said, done
 }
 
 // otherWay removes Fairlead first and starts kube-proxy then: what is open ends, and all is well in the end.
@@ -130,23 +144,6 @@ func (k *takeover) nothingOfFairleads() {
 	if strings.Contains(out, "kube-ipvs0") {
 		k.t.Errorf("devices:\n%s", out)
 	}
-}
-
-// documented runs the command in docs/migration.md that begins like this.
-func (k *takeover) documented(begin string) {
-	k.t.Helper()
-	text, err := os.ReadFile("../../docs/migration.md")
-	must(k.t, err)
-	for line := range strings.Lines(string(text)) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, begin) {
-			out, err := k.node.Run(k.t.Context(), "timeout", "240", "bash", "-c", line)
-			if err != nil {
-				k.t.Fatalf("%s: %v\n%s", line, err, out)
-			}
-			return
-		}
-	}
-	k.t.Fatalf("docs/migration.md has no command %q", begin)
 }
 
 // clientPort finds the port of this end in an error about a connection.

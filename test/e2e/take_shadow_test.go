@@ -16,7 +16,8 @@ import (
 func (k *takeover) shadowed() {
 	k.t.Helper()
 	before := k.kernel()
-	cmd := k.node.Command(k.t.Context(), mustEnv(k.t, "FAIRLEAD_TEST_BIN"), "run", "--config", k.config(), "--shadow", "-o", "json")
+	command := append(k.documented(docShadow, k.config()), "-o", "json")
+	cmd := k.node.Command(k.t.Context(), command[0], command[1:]...)
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	err := cmd.Run()

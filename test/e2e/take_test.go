@@ -50,7 +50,6 @@ type takeover struct {
 	services []*svc
 	stale    *svc // goes while no proxy runs
 	tcp, udp []target
-	holders  map[*lab.Namespace]*lab.Namespace
 	before   map[string]string // rules of others, by program
 }
 
@@ -60,38 +59,9 @@ func newTakeover(t testing.TB, mode string) *takeover {
 	for i := range 20 {
 		k.services = append(k.services, k.serveKind(i))
 	}
-	k.addHolders()
 	k.stale = k.serve(nil)
 	k.api.endpoints(k.stale.name, k.a, k.b)
 	return k
-}
-
-// addHolders adds a pod and a client outside that the long-lived connections come from, and nothing else. IPVS
-// finds an answer's connection by endpoint and client alone. All Services here have the same endpoints, so a new
-// connection that happens to have a long-lived one's port would get in its way, whatever the proxy does.
-func (k *takeover) addHolders() {
-	k.t.Helper()
-	pod := k.scene.pod(k.node, "holder", "172.17.0.10", "fd00:17::10")
-	client, err := k.lab.AddClient("outholder")
-	must(k.t, err)
-	for _, prefix := range []string{"172.30.0.0/16", "fd00:172:30::/108", "172.31.0.0/16", "172.32.0.0/16", "fd00:172:31::/64", "fd00:172:32::/64"} {
-		must(k.t, client.AddRoute(prefix, k.node))
-	}
-	for _, addr := range []string{client.Addr4.String() + "/32", client.Addr6.String() + "/128"} {
-		must(k.t, k.far.AddRoute(addr, k.node))
-	}
-	k.holders = map[*lab.Namespace]*lab.Namespace{k.caller.Namespace: pod.Namespace, k.client.Namespace: client.Namespace}
-}
-
-// held are the same ways, for connections that stay open.
-func (k *takeover) held(targets []target) (held []target) {
-	for _, to := range targets {
-		if holder := k.holders[to.from]; holder != nil { // the node itself comes from a VIP, another one for each
-			to.from = holder
-		}
-		held = append(held, to)
-	}
-	return held
 }
 
 // serveKind makes the i-th Service: each of the four kinds of frontend in turn, with what changes the rules.
@@ -172,27 +142,29 @@ func (k *takeover) answers(d *daemon, to target) {
 }
 
 // config is Fairlead's configuration: drains are short, for the kernel remembers closed connections for minutes.
-func (k *takeover) config() string {
+func (k *takeover) config(lines ...string) string {
 	k.t.Helper()
-	return writeConfig(k.t, setup{lines: []string{"ipvs: {drainTimeout: 5s}"}}.fairlead("node1", k.api.kubeconfig)...)
+	return writeConfig(k.t, setup{lines: append(lines, "ipvs: {drainTimeout: 5s}")}.fairlead("node1", k.api.kubeconfig)...)
 }
 
 func (k *takeover) play() {
 	proxy := k.kubeProxy()
 	k.served(proxy)
-	k.documented("until ") // mode ipvs writes its sets last, and they tell what is its own
+	k.serves() // mode ipvs writes its sets last, and they tell what is its own
 	k.answers(proxy, target{k.caller.Namespace, "stale", k.stale.at(clusterIP, tcp4)})
 	k.shadowed()
+	k.onePort()
 	k.foreign()
 	proxy.kill()
 	k.stale.delete()
 	theirs := k.look()
-	traffic := newTraffic(k.t, k.held(k.tcp), k.tcp, k.udp)
+	traffic := newTraffic(k.t, k.tcp, k.tcp, k.udp)
 	traffic.evidence = k.connection
 	traffic.more(100)
 	started := time.Now()
 	config := k.config()
-	d := start(k.t, k.node, config)
+	run := append(k.documented(docRun, config), "--log-level", "debug")
+	d := launch(k.t, k.node, run[0], run[1:]...)
 	d.eventually("rid of kube-proxy's state", k.nothingOfKubeProxys)
 	took := time.Since(started)
 	traffic.more(200)
@@ -203,10 +175,14 @@ func (k *takeover) play() {
 	}
 	k.unharmed()
 	k.adopted(d, theirs)
-	proxy = k.back(d, config)
-	if k.mode == "iptables" && k.path == "" {
-		k.otherWay(proxy, config)
-	}
+	k.otherWay(k.back(d, config), config)
+}
+
+// measured is one line of docs/results/takeover.json.
+type measured struct {
+	Mode, Change string
+	Milliseconds int64
+	figures
 }
 
 // report keeps the figures where the results are collected.
@@ -216,18 +192,15 @@ func (k *takeover) report(change string, took time.Duration, f figures) {
 	if k.path != "" {
 		name += "-legacy"
 	}
-	line, err := json.Marshal(struct {
-		Mode, Change string
-		Milliseconds int64
-		figures
-	}{name, change, took.Milliseconds(), f})
+	line, err := json.Marshal(measured{name, change, took.Milliseconds(), f})
 	must(k.t, err)
 	k.t.Logf("%s", line)
 	dir := os.Getenv("FAIRLEAD_VM_RESULTS")
 	if dir == "" {
 		return
 	}
-	must(k.t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("takeover-%s-%s.json", name, change)), append(line, '\n'), 0o644))
+	turn := map[string]int{"takeover": 1, "back": 2}[change] // the files' names sort as the table does
+	must(k.t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("takeover-%s-%d.json", name, turn)), append(line, '\n'), 0o644))
 }
 
 // savers are the programs that show all rules of iptables.
@@ -241,22 +214,13 @@ func (k *takeover) foreign() {
 	for _, family := range []string{"iptables", "ip6tables"} {
 		addr := map[string]string{"iptables": "192.0.2.7", "ip6tables": "2001:db8::7"}[family]
 		for _, variant := range []string{"-nft", "-legacy"} {
-			for _, rule := range []string{
-				"-t nat -N CNI-HOSTPORT", "-t nat -A CNI-HOSTPORT -p tcp --dport 81 -j RETURN",
-				"-t nat -I PREROUTING 1 -d " + addr + " -j CNI-HOSTPORT", "-t nat -A PREROUTING -d " + addr + " -j RETURN",
-				"-t nat -I OUTPUT 1 -d " + addr + " -m comment --comment interleaved -j RETURN", "-t nat -I POSTROUTING 1 -s " + addr + " -j MASQUERADE",
-				"-t filter -I INPUT 2 -s " + addr + " -j DROP", "-t filter -I FORWARD 2 -s " + addr + " -j DROP", "-t filter -A OUTPUT -d " + addr + " -j ACCEPT",
-				"-t filter -N KUBE-FIREWALL", "-t filter -A KUBE-FIREWALL -s " + addr + " -j DROP", "-t filter -A INPUT -j KUBE-FIREWALL",
-				"-t mangle -N KUBE-KUBELET-CANARY", "-t mangle -A FORWARD -s " + addr + " -j ACCEPT",
-			} {
-				_, err := k.node.Run(k.t.Context(), family+variant, strings.Fields(rule)...)
-				if err != nil { // the other variant's chains are empty
-					_, err = k.node.Run(k.t.Context(), family+variant, strings.Fields(strings.Replace(rule, " 2 ", " 1 ", 1))...)
-				}
-				if err != nil && !strings.Contains(rule, "-N KUBE-") { // kube-proxy makes KUBE-FIREWALL, too
-					k.t.Fatal(err)
-				}
+			// kube-proxy makes this one of the kubelet's, too
+			_, _ = k.node.Run(k.t.Context(), family+variant, "-t", "filter", "-N", "KUBE-FIREWALL")
+			err := k.restore(family+variant, strings.NewReplacer("ADDR", addr, "SECOND", "2").Replace(foreignRules))
+			if err != nil { // the chains of the variant that kube-proxy does not use are empty
+				err = k.restore(family+variant, strings.NewReplacer("ADDR", addr, "SECOND", "1").Replace(foreignRules))
 			}
+			must(k.t, err)
 		}
 	}
 	k.before = make(map[string]string)
@@ -265,6 +229,38 @@ func (k *takeover) foreign() {
 		k.t.Logf("%s:\n%s", program, k.before[program])
 	}
 }
+
+func (k *takeover) restore(program, rules string) error {
+	cmd := k.node.Command(k.t.Context(), program+"-restore", "--noflush")
+	cmd.Stdin = strings.NewReader(rules)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s-restore: %w: %s", program, err, out)
+	}
+	return nil
+}
+
+// foreignRules are before, between and behind kube-proxy's jumps. KUBE-FIREWALL and KUBE-KUBELET-CANARY are the
+// kubelet's. Table filter is the first: where it fails nothing has been written.
+const foreignRules = `*filter
+-A KUBE-FIREWALL -s ADDR -j DROP
+-I INPUT SECOND -s ADDR -j DROP
+-I FORWARD SECOND -s ADDR -j DROP
+-A OUTPUT -d ADDR -j ACCEPT
+-A INPUT -j KUBE-FIREWALL
+COMMIT
+*nat
+:CNI-HOSTPORT - [0:0]
+-A CNI-HOSTPORT -p tcp --dport 81 -j RETURN
+-I PREROUTING 1 -d ADDR -j CNI-HOSTPORT
+-A PREROUTING -d ADDR -j RETURN
+-I OUTPUT 1 -d ADDR -m comment --comment interleaved -j RETURN
+-I POSTROUTING 1 -s ADDR -j MASQUERADE
+COMMIT
+*mangle
+:KUBE-KUBELET-CANARY - [0:0]
+-A FORWARD -s ADDR -j ACCEPT
+COMMIT
+`
 
 // others returns the rules that are neither kube-proxy's nor Fairlead's, by the test's own words.
 func (k *takeover) others(program string) string {

@@ -35,22 +35,29 @@ type traffic struct {
 	opened, failed    atomic.Int64
 	pings, broken     atomic.Int64
 	datagrams, silent atomic.Int64
-	slowest           atomic.Int64 // of the new connections, in nanoseconds
 
 	mayMiss  int64       // datagrams
 	evidence func(error) // tells what the kernel knows of a connection that does not go on; nil: nobody does
 
-	mu     sync.Mutex
-	errors []string
+	mu      sync.Mutex
+	errors  []string
+	slowest time.Duration // of the new connections
+	where   string        // that was, and when it had come through
 }
 
 const (
 	longLived = 50
-	streams   = 4                     // new connections at a time
-	pace      = 20 * time.Millisecond // an emulated processor has to do the change, too
+	streams   = 4 // new connections at a time
+
+	// An emulated processor has to do the change, too.
+	connectEvery = 60 * time.Millisecond
+	pingEvery    = 20 * time.Millisecond
+	talkEvery    = 250 * time.Millisecond // each flow
 )
 
-// newTraffic opens the connections and flows, and starts the stream.
+// newTraffic opens the connections and flows, and starts the stream. Each long-lived connection has a port of its own
+// (lab.Hold): all Services here have the same endpoints, so one that shared its client's port with a new connection
+// could stand still in IPVS, whatever the proxy does (docs/migration.md).
 func newTraffic(t testing.TB, long, tcp, udp []target) *traffic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -89,16 +96,14 @@ func (f *traffic) stream(ctx context.Context, targets []target, at int) {
 		started := time.Now()
 		_, err := lab.Ask(context.WithoutCancel(ctx), to.from, "tcp", to.addr)
 		f.opened.Add(1)
-		if took := int64(time.Since(started)); took > f.slowest.Load() {
-			f.slowest.Store(took)
-		}
+		f.timed(to, time.Since(started))
 		f.count(&f.failed, to, err)
-		time.Sleep(pace)
+		time.Sleep(connectEvery)
 	}
 }
 
 func (f *traffic) talk(ctx context.Context, to target, talker *lab.Talker) {
-	for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
+	for ; ctx.Err() == nil; time.Sleep(talkEvery) {
 		_, err := talker.Ask(lab.AskTimeout)
 		f.datagrams.Add(1)
 		f.count(&f.silent, to, err)
@@ -118,8 +123,17 @@ func (f *traffic) keepUp(ctx context.Context) {
 			if err != nil && f.broken.Load() < 4 && f.evidence != nil {
 				f.evidence(err)
 			}
-			time.Sleep(pace)
+			time.Sleep(pingEvery)
 		}
+	}
+}
+
+// timed remembers the slowest new connection.
+func (f *traffic) timed(to target, took time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if took > f.slowest {
+		f.slowest, f.where = took, fmt.Sprintf("%s, at %s", to, time.Now().Format("15:04:05.000"))
 	}
 }
 
@@ -146,10 +160,15 @@ func (f *traffic) more(connections int64) {
 	}
 }
 
-// stop ends the traffic.
-func (f *traffic) stop() {
+// quiet ends everything but the open connections, which nobody uses from then on.
+func (f *traffic) quiet() {
 	f.cancel()
 	f.wait.Wait()
+}
+
+// stop ends the traffic.
+func (f *traffic) stop() {
+	f.quiet()
 	for _, held := range f.held {
 		_ = held.Reset()
 	}
@@ -164,22 +183,23 @@ type figures struct {
 	SlowestMilliseconds                                    int64
 }
 
-// result counts, and fails the test for whatever was lost.
+// result quiets the traffic, counts, and fails the test for whatever was lost.
 func (f *traffic) result() figures {
 	f.t.Helper()
+	f.quiet()
 	var lost int64
 	for _, held := range f.held {
 		if held.Ping() != nil {
 			lost++
 		}
 	}
-	r := figures{
-		Opened: f.opened.Load(), Failed: f.failed.Load(), LongLived: longLived, Lost: lost,
-		Datagrams: f.datagrams.Load(), Unanswered: f.silent.Load(), SlowestMilliseconds: f.slowest.Load() / int64(time.Millisecond),
-	}
-	f.t.Logf("%+v; %d pings, %d broken", r, f.pings.Load(), f.broken.Load())
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	r := figures{
+		Opened: f.opened.Load(), Failed: f.failed.Load(), LongLived: longLived, Lost: lost,
+		Datagrams: f.datagrams.Load(), Unanswered: f.silent.Load(), SlowestMilliseconds: f.slowest.Milliseconds(),
+	}
+	f.t.Logf("%+v; %d pings, %d broken; the slowest new connection was %s", r, f.pings.Load(), f.broken.Load(), f.where)
 	if r.Failed+r.Lost+f.broken.Load() > 0 || r.Unanswered > f.mayMiss {
 		f.t.Errorf("lost under way: %+v\n%v", r, f.errors)
 	}

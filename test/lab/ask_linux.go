@@ -76,7 +76,7 @@ func AskMany(ctx context.Context, from *Namespace, network, addr string, n int) 
 	return counts, errs
 }
 
-// Held is a long-lived connection to a TCP server of the lab.
+// Held is a long-lived connection to a TCP server of the lab. One goroutine at a time may use it.
 type Held struct {
 	Answer Answer // the greeting
 
@@ -85,11 +85,17 @@ type Held struct {
 	pings int
 }
 
-// Hold opens a connection and keeps it until Close, or until the namespace goes.
+// Hold opens a connection and keeps it until Close, or until the namespace goes. Its local port is its own: no other
+// connection of the namespace has it.
 func Hold(ctx context.Context, n *Namespace, addr string) (*Held, error) {
+	return HoldFrom(ctx, n, n.freshPort(), addr)
+}
+
+// HoldFrom is Hold from a local port, which several connections may have at once if they are all made by HoldFrom.
+func HoldFrom(ctx context.Context, n *Namespace, port int, addr string) (*Held, error) {
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
 	defer cancel()
-	conn, err := n.DialContext(ctx, "tcp", addr)
+	conn, err := n.dial(ctx, "tcp", addr, &net.TCPAddr{Port: port})
 	if err != nil {
 		return nil, fmt.Errorf("hold: %w", err)
 	}

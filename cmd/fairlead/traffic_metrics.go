@@ -1,0 +1,172 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fairlead-lb/fairlead/controller"
+	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/meter"
+)
+
+// ownersOf tells who has each virtual server, unless that is what is known already: see controller.Owners.
+type ownersOf func(ctx context.Context, known uint64) (map[ipvs.Key]controller.Owner, uint64, error)
+
+// trafficMetrics exports what goes through the virtual servers of Services. Each scrape is one request to the kernel,
+// on a socket of its own, and one question to the controller, which answers with nothing where nothing has changed.
+// Scrapes wait for each other.
+type trafficMetrics struct {
+	mu      sync.Mutex
+	meter   *meter.Meter
+	ask     ownersOf
+	options func() MetricsConfig
+	log     *slog.Logger
+
+	owners     map[ipvs.Key]controller.Owner
+	generation uint64
+
+	service, endpoint [5]*prometheus.Desc // in the order of counted
+	leftOut, took     *prometheus.Desc
+}
+
+// scrapePatience is how long a scrape waits for the controller.
+const scrapePatience = 10 * time.Second
+
+func newTrafficMetrics(m *meter.Meter, ask ownersOf, options func() MetricsConfig, log *slog.Logger) *trafficMetrics {
+	t := &trafficMetrics{meter: m, ask: ask, options: options, log: log}
+	labels := []string{"namespace", "service", "kind", "address", "port", "protocol"}
+	for i, c := range [5]struct{ name, help string }{
+		{"connections_total", "Connections begun"},
+		{"incoming_packets_total", "Packets from clients"},
+		{"outgoing_packets_total", "Packets to clients"},
+		{"incoming_bytes_total", "Bytes from clients"},
+		{"outgoing_bytes_total", "Bytes to clients"},
+	} {
+		t.service[i] = prometheus.NewDesc("fairlead_service_"+c.name,
+			c.help+", of each virtual server of a Service. Kind Local is that by firewall mark, where port is the name of the Service port.", labels, nil)
+		t.endpoint[i] = prometheus.NewDesc("fairlead_endpoint_"+c.name,
+			c.help+", of each real server, with metrics.perEndpoint.", append(slices.Clone(labels), "endpoint"), nil)
+	}
+	t.leftOut = prometheus.NewDesc("fairlead_service_metrics_left_out", "Virtual servers without series of their own: those with least traffic, beyond metrics.maxVirtualServers.", nil, nil)
+	t.took = prometheus.NewDesc("fairlead_meter_duration_seconds", "How long it took to read the counters for this scrape.", nil, nil)
+	return t
+}
+
+// Describe implements prometheus.Collector.
+func (t *trafficMetrics) Describe(out chan<- *prometheus.Desc) {
+	for i := range t.service {
+		out <- t.service[i]
+		out <- t.endpoint[i]
+	}
+	out <- t.leftOut
+	out <- t.took
+}
+
+// owned is a virtual server, who has it and what it has counted.
+type owned struct {
+	key      ipvs.Key
+	owner    controller.Owner
+	counters ipvs.Counters
+}
+
+// Collect implements prometheus.Collector.
+func (t *trafficMetrics) Collect(out chan<- prometheus.Metric) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	options, started := t.options(), time.Now()
+	if options.MaxVirtualServers == 0 {
+		return
+	}
+	list, err := t.read()
+	if err != nil {
+		t.log.Warn("this scrape has no counters of Services", "err", err)
+		return
+	}
+	shown := min(len(list), options.MaxVirtualServers)
+	for _, s := range list[:shown] {
+		labels := s.labels()
+		t.send(out, t.service, s.counters, labels)
+		if options.PerEndpoint {
+			t.sendEndpoints(out, s, labels)
+		}
+	}
+	t.meter.Forget()
+	out <- prometheus.MustNewConstMetric(t.leftOut, prometheus.GaugeValue, float64(len(list)-shown))
+	out <- prometheus.MustNewConstMetric(t.took, prometheus.GaugeValue, time.Since(started).Seconds())
+}
+
+// read returns the virtual servers that Services have, those with most traffic first.
+func (t *trafficMetrics) read() (list []owned, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)
+	defer cancel()
+	owners, generation, err := t.ask(ctx, t.generation)
+	if err != nil {
+		return nil, err
+	}
+	if owners != nil {
+		t.owners, t.generation = owners, generation
+	}
+	counted, err := t.meter.Read()
+	if err != nil {
+		return nil, err
+	}
+	list = make([]owned, 0, len(t.owners))
+	for k, c := range counted {
+		if owner, known := t.owners[k]; known {
+			list = append(list, owned{k, owner, c})
+		}
+	}
+	slices.SortFunc(list, func(a, b owned) int {
+		return cmp.Or(cmp.Compare(b.counters.Connections, a.counters.Connections), cmp.Compare(b.counters.InPackets, a.counters.InPackets), a.key.Compare(b.key))
+	})
+	return list, nil
+}
+
+func (o owned) labels() []string {
+	protocol, port := o.key.Protocol, strconv.Itoa(int(o.key.Addr.Port()))
+	if o.key.Mark != 0 {
+		protocol, port = o.owner.Protocol, o.owner.Port
+	}
+	return []string{o.owner.Service.Namespace, o.owner.Service.Name, o.owner.Kind, o.key.Addr.Addr().String(), port, protocol.String()}
+}
+
+func (t *trafficMetrics) send(out chan<- prometheus.Metric, descs [5]*prometheus.Desc, c ipvs.Counters, labels []string) {
+	for i, value := range [5]uint64{c.Connections, c.InPackets, c.OutPackets, c.InBytes, c.OutBytes} {
+		out <- prometheus.MustNewConstMetric(descs[i], prometheus.CounterValue, float64(value), labels...)
+	}
+}
+
+func (t *trafficMetrics) sendEndpoints(out chan<- prometheus.Metric, s owned, labels []string) {
+	reals, err := t.meter.Reals(s.key)
+	if err != nil {
+		t.log.Warn("this scrape lacks counters of endpoints", "server", s.key.String(), "err", err)
+		return
+	}
+	for addr, c := range sorted(reals) {
+		t.send(out, t.endpoint, c, append(slices.Clone(labels), addr.String()))
+	}
+}
+
+// sorted yields what belongs to addresses in their order.
+func sorted[V any](m map[netip.AddrPort]V) func(yield func(netip.AddrPort, V) bool) {
+	addrs := make([]netip.AddrPort, 0, len(m))
+	for addr := range m {
+		addrs = append(addrs, addr)
+	}
+	slices.SortFunc(addrs, netip.AddrPort.Compare)
+	return func(yield func(netip.AddrPort, V) bool) {
+		for _, addr := range addrs {
+			if !yield(addr, m[addr]) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/common/expfmt"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fairlead-lb/fairlead/controller"
+	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/meter"
+)
+
+// metered is a kernel that has counted something for each of n Services, and a controller that has them.
+type metered struct {
+	kernel    meter.Fake
+	owners    map[ipvs.Key]controller.Owner
+	questions int
+	copies    int
+}
+
+func newMetered(n int) *metered {
+	m := &metered{owners: make(map[ipvs.Key]controller.Owner)}
+	m.kernel.Servers = make(map[ipvs.Key]ipvs.Counters)
+	m.kernel.Reals = make(map[ipvs.Key]map[netip.AddrPort]ipvs.Counters)
+	for i := range n {
+		k := ipvs.Key{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), 80), Protocol: ipvs.TCP}
+		m.owners[k] = controller.Owner{Service: types.NamespacedName{Namespace: "ns", Name: fmt.Sprintf("web-%d", i)}, Kind: "ClusterIP"}
+		m.kernel.Servers[k] = ipvs.Counters{Connections: uint64(i), InPackets: 5, OutPackets: 4, InBytes: 300, OutBytes: 1 << 40}
+		m.kernel.Reals[k] = map[netip.AddrPort]ipvs.Counters{netip.MustParseAddrPort("10.1.0.1:8080"): {Connections: uint64(i)}}
+	}
+	return m
+}
+
+func (m *metered) ask(_ context.Context, known uint64) (map[ipvs.Key]controller.Owner, uint64, error) {
+	m.questions++
+	if known == 1 {
+		return nil, 1, nil
+	}
+	m.copies++
+	return m.owners, 1, nil
+}
+
+func (m *metered) collector(o MetricsConfig) *trafficMetrics {
+	return newTrafficMetrics(meter.New(&m.kernel), m.ask, func() MetricsConfig { return o }, slog.New(slog.DiscardHandler))
+}
+
+func TestTrafficOfServices(t *testing.T) {
+	m := newMetered(2)
+	m.kernel.Servers[ipvs.Key{Addr: netip.MustParseAddrPort("192.0.2.1:80"), Protocol: ipvs.TCP}] = ipvs.Counters{Connections: 99} // somebody else's
+	mark := ipvs.MarkKey(0x50000001, true)
+	m.owners[mark] = controller.Owner{Service: types.NamespacedName{Namespace: "ns", Name: "dns"}, Kind: controller.LocalKind, Port: "dns", Protocol: ipvs.UDP}
+	m.kernel.Servers[mark] = ipvs.Counters{Connections: 7}
+	want := `
+# HELP fairlead_service_connections_total Connections begun, of each virtual server of a Service. Kind Local is that by firewall mark, where port is the name of the Service port.
+# TYPE fairlead_service_connections_total counter
+fairlead_service_connections_total{address="10.96.0.0",kind="ClusterIP",namespace="ns",port="80",protocol="tcp",service="web-0"} 0
+fairlead_service_connections_total{address="10.96.0.1",kind="ClusterIP",namespace="ns",port="80",protocol="tcp",service="web-1"} 1
+fairlead_service_connections_total{address="::",kind="Local",namespace="ns",port="dns",protocol="udp",service="dns"} 7
+`
+	if err := testutil.CollectAndCompare(m.collector(MetricsConfig{MaxVirtualServers: 10}), strings.NewReader(want), "fairlead_service_connections_total"); err != nil {
+		t.Error(err)
+	}
+	busiest := m.collector(MetricsConfig{MaxVirtualServers: 1, PerEndpoint: true})
+	if n := testutil.CollectAndCount(busiest, "fairlead_service_outgoing_bytes_total"); n != 1 {
+		t.Errorf("%d series where 1 is allowed", n)
+	}
+	for name, want := range map[string]string{
+		"fairlead_service_metrics_left_out":   "fairlead_service_metrics_left_out 2\n",
+		"fairlead_endpoint_connections_total": "",
+	} {
+		text, err := testutil.CollectAndFormat(busiest, expfmt.TypeTextPlain, name)
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+	}
+	if got := testutil.CollectAndCount(m.collector(MetricsConfig{})); got != 0 {
+		t.Errorf("%d series where none are wanted", got)
+	}
+}
+
+// TestAScrapeIsOneRequestAndOneQuestion, and takes the list of owners over only when it has changed.
+func TestAScrapeIsOneRequestAndOneQuestion(t *testing.T) {
+	m := newMetered(10_000)
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(m.collector(MetricsConfig{MaxVirtualServers: 10_000}))
+	for scrape := 1; scrape <= 3; scrape++ {
+		families, err := registry.Gather()
+		if err != nil || len(families) != 7 || len(families[1].GetMetric()) != 10_000 {
+			t.Fatalf("%d families, %v", len(families), err)
+		}
+		if m.kernel.Requests != scrape || m.questions != scrape || m.copies != 1 {
+			t.Errorf("after %d scrapes: %d requests, %d questions, %d copies", scrape, m.kernel.Requests, m.questions, m.copies)
+		}
+	}
+}
+
+func BenchmarkScrape(b *testing.B) {
+	m := newMetered(10_000)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m.collector(MetricsConfig{MaxVirtualServers: 10_000}))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := registry.Gather(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

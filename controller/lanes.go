@@ -1,0 +1,76 @@
+package controller
+
+import (
+	"time"
+
+	"github.com/fairlead-lb/fairlead/dummyif"
+	"github.com/fairlead-lb/fairlead/ipvs"
+	"github.com/fairlead-lb/fairlead/masq"
+)
+
+// lanes are what is written to: of each, how long its writes have taken in this round, and how many were refused.
+type lanes struct{ servers, entries, addresses, rules lane }
+
+type lane struct {
+	took   time.Duration
+	failed int
+}
+
+func (l *lane) wrote(started time.Time, errs ...error) {
+	l.took += time.Since(started)
+	for _, err := range errs {
+		if err != nil {
+			l.failed++
+		}
+	}
+}
+
+// on puts a kernel behind lanes: the tables write as before, and the time is taken.
+func (l *lanes) on(k Kernel) Kernel {
+	k.IPVS, k.Masq, k.Dummyif = ipvsLane{k.IPVS, l}, masqLane{k.Masq, l}, dummyifLane{k.Dummyif, l}
+	return k
+}
+
+type ipvsLane struct {
+	ipvs.Kernel
+	*lanes
+}
+
+func (l ipvsLane) Apply(ops []ipvs.Op) []error {
+	started := time.Now()
+	errs := l.Kernel.Apply(ops)
+	l.servers.wrote(started, errs...)
+	return errs
+}
+
+type masqLane struct {
+	masq.Kernel
+	*lanes
+}
+
+func (l masqLane) Apply(ops []masq.Op) []error {
+	started := time.Now()
+	errs := l.Kernel.Apply(ops)
+	l.entries.wrote(started, errs...)
+	return errs
+}
+
+func (l masqLane) EnsureRules(chains map[masq.Family][]masq.Chain) (written int, err error) {
+	started := time.Now()
+	if written, err = l.Kernel.EnsureRules(chains); written > 0 || err != nil {
+		l.rules.wrote(started, err)
+	}
+	return written, err
+}
+
+type dummyifLane struct {
+	dummyif.Kernel
+	*lanes
+}
+
+func (l dummyifLane) Apply(ops []dummyif.Op) []error {
+	started := time.Now()
+	errs := l.Kernel.Apply(ops)
+	l.addresses.wrote(started, errs...)
+	return errs
+}
