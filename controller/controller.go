@@ -122,6 +122,7 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 		Metrics:  newMetrics(k.Masq.Families()),
 		lanes:    written,
 	}
+	c.followContacts()
 	c.schedulers = map[string]error{o.Scheduler: nil}
 	c.render = render.Options{
 		Scheduler: o.Scheduler, Flags: o.Flags, NodeName: o.NodeName, Excluded: o.Excluded,

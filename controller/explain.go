@@ -169,6 +169,7 @@ func (c *Controller) remarks(svc *corev1.Service, e view.Explanation, r render.R
 	say(served && svc.Spec.Type == corev1.ServiceTypeLoadBalancer && len(svc.Status.LoadBalancer.Ingress) == 0,
 		"the load balancer has no address yet: status.loadBalancer is empty, which is the load balancer controller's to fill")
 	say(svc.Spec.SessionAffinity == corev1.ServiceAffinityClientIP, "session affinity ClientIP: one client address always meets one endpoint; test with several clients")
+	list = append(list, silenceNotes(c.contacts(), time.Now())...)
 	say(c.options.NodeCIDR && c.options.Masq.Pods.Unknown, "nobody said yet which addresses pods have: the Node has no podCIDRs")
 	return list
 }

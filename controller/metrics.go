@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/fairlead-lb/fairlead/controller/source"
 	"github.com/fairlead-lb/fairlead/masq"
 )
 
@@ -177,6 +178,22 @@ func (m *Metrics) sourceComplete(complete bool) {
 	m.complete.Set(0)
 	if complete {
 		m.complete.Set(1)
+	}
+}
+
+// connected shows, at every scrape, whether each kind of objects is watched.
+func (m *Metrics) connected(contacts *source.Contacts) {
+	for i, one := range contacts.List() {
+		m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: "fairlead", Name: "source_connected",
+			Help:        "Whether the API server answered when last asked for objects of a kind: 1, or 0 as long as it does not; the kernel keeps what it has.",
+			ConstLabels: prometheus.Labels{"kind": one.Kind},
+		}, func() float64 {
+			if heardOf(contacts.List()[i], time.Now()) {
+				return 1
+			}
+			return 0
+		}))
 	}
 }
 

@@ -32,6 +32,9 @@ func (c *Controller) status(now time.Time) view.Status {
 		Recent:  append([]view.Occurrence{}, c.record.recent...),
 		Notes:   []string{}, Problems: []view.Reason{},
 	}
+	contacts := c.contacts()
+	s.Contacts = viewContacts(contacts, now)
+	s.Notes = append(s.Notes, silenceNotes(contacts, now)...)
 	s.Updated, s.Healthy = c.Health.Check(now)
 	if oldest, any := c.dirty.oldest(); any {
 		s.Waiting = now.Sub(oldest).Seconds()

@@ -22,7 +22,7 @@ type Answer[T any] struct {
 
 // Host is what was read of a node. The checks do not change it.
 type Host struct {
-	Files      fs.FS  // the root directory; of it only /proc, /sys, /lib/modules and /boot are read
+	Files      fs.FS  // the root directory; of it only /proc, /sys, /boot, and what is said of modules in /lib, /usr/lib, /run and /etc are read
 	Release    string // as `uname -r` prints it
 	Privileges error  // why this process may not administer the network
 	Want       Want

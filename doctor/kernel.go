@@ -55,19 +55,23 @@ func modules(scheduler string) []string {
 // lookModules needs no answer of modprobe, and loads nothing: what there is, is in files.
 func lookModules(h *Host) []Finding {
 	var loaded, loadable, missing, unclear []string
-	states := h.moduleStates()
+	var found []Finding
+	states, forbidden := h.moduleStates(), h.forbiddenModules()
 	for _, name := range modules(h.Want.Scheduler) {
+		if line, is := forbidden[name]; is && states(name) != moduleLoaded {
+			found = append(found, one(Problem, "take that line out, and: modprobe "+name, "%s is not loaded, and cannot be: %s", name, line)...)
+			continue
+		}
 		list := map[moduleState]*[]string{moduleLoaded: &loaded, moduleLoadable: &loadable, moduleMissing: &missing, moduleUnclear: &unclear}
 		into := list[states(name)]
 		*into = append(*into, name)
 	}
-	var found []Finding
 	if len(missing) > 0 {
 		do := "install the package with this kernel's other modules (on Ubuntu linux-modules-extra-" + h.Release + "), or boot another kernel"
 		if scheduler := "ip_vs_" + h.Want.Scheduler; len(missing) == 1 && missing[0] == scheduler {
 			do = "set ipvs.scheduler: rr, or install the module " + scheduler
 		}
-		found = one(Problem, do, "Linux %s has no %s", h.Release, strings.Join(missing, ", "))
+		found = append(found, one(Problem, do, "Linux %s has no %s", h.Release, strings.Join(missing, ", "))...)
 	}
 	if len(unclear) > 0 {
 		found = append(found, unknown("on the host: modprobe -a "+strings.Join(unclear, " "),
@@ -120,6 +124,24 @@ func (h *Host) moduleStates() func(name string) moduleState {
 		}
 		return moduleUnclear
 	}
+}
+
+// forbiddenModules finds the lines by which people keep modules from being loaded, such as "install sctp /bin/false".
+func (h *Host) forbiddenModules() map[string]string {
+	lines := make(map[string]string)
+	for _, dir := range []string{"usr/lib/modprobe.d", "lib/modprobe.d", "run/modprobe.d", "etc/modprobe.d"} {
+		files, _ := fs.Glob(h.Files, dir+"/*.conf") // the pattern is good
+		for _, file := range files {
+			text, _ := h.text(file) // gone, or not for us: then nothing is known of it
+			for line := range strings.Lines(text) {
+				words := strings.Fields(line)
+				if len(words) >= 3 && words[0] == "install" && slices.Contains([]string{"false", "true"}, path.Base(words[2])) {
+					lines[strings.ReplaceAll(words[1], "-", "_")] = "/" + file + " has '" + strings.Join(words, " ") + "'"
+				}
+			}
+		}
+	}
+	return lines
 }
 
 // moduleNames reads modules.dep or modules.builtin, which have a path in each line.

@@ -50,6 +50,10 @@ func TestModules(t *testing.T) {
 			files.put(dep, "ip_set_hash_ip.ko:\nip_set_hash_ipport.ko:\nip_set_hash_ipportnet.ko:")
 		},
 			[]finding{{Problem, "has no dummy, ip_set_hash_netnet", "linux-modules-extra-6.1.0-1"}}},
+		{"one that nobody may load", func(h *Host, files tree) {
+			h.Want.Scheduler = "sed"
+			files.put("etc/modprobe.d/hardened.conf", "# no SCTP\ninstall sctp /bin/false\ninstall ip-vs-sed /usr/bin/true\ninstall ip_vs /bin/false\ninstall dummy /sbin/modprobe --ignore-install dummy")
+		}, []finding{{Problem, "ip_vs_sed is not loaded, and cannot be: /etc/modprobe.d/hardened.conf has 'install ip-vs-sed /usr/bin/true'", "modprobe ip_vs_sed"}}},
 		{"in a container", func(_ *Host, files tree) { bare(files) }, []finding{{Unknown, "not loaded: dummy, ip_set_hash_", "modprobe -a dummy ip_set_hash_"}}},
 		{"the configuration tells", func(_ *Host, files tree) {
 			bare(files)

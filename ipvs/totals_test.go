@@ -19,7 +19,7 @@ CPU    Conns  Packets  Packets            Bytes            Bytes
 
 func TestReadTotals(t *testing.T) {
 	got, err := ReadTotals(strings.NewReader(totalsText))
-	want := Totals{Connections: 4, InPackets: 0x20, OutPackets: 0xa, InBytes: 0x100000800, OutBytes: 0x400}
+	want := Counters{Connections: 4, InPackets: 0x20, OutPackets: 0xa, InBytes: 0x100000800, OutBytes: 0x400}
 	if err != nil || got != want {
 		t.Errorf("%+v, %v, not %+v", got, err, want)
 	}
@@ -34,7 +34,7 @@ func TestReadTotalsOfSomethingElse(t *testing.T) {
 		"no number":   lines[0] + lines[1] + "  0 1 2 x 4 5\n" + lines[4],
 		"another one": "a\nb\nc d e\n",
 	} {
-		if got, err := ReadTotals(strings.NewReader(text)); err == nil || got != (Totals{}) {
+		if got, err := ReadTotals(strings.NewReader(text)); err == nil || got != (Counters{}) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}

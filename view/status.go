@@ -42,6 +42,16 @@ type Status struct {
 	NoLocal        NoLocal      `json:"noLocalEndpoints"`
 	Notes          []string     `json:"notes"` // what somebody should know
 	Recent         []Occurrence `json:"recent"`
+	Contacts       []Contact    `json:"contacts"` // with the API server; none with a directory
+}
+
+// Contact is how the API server answered when it was last asked for objects of one kind.
+type Contact struct {
+	Kind      string     `json:"kind"`
+	Connected bool       `json:"connected"`
+	Answered  *time.Time `json:"answered"` // well; nil: never
+	Since     *time.Time `json:"since"`    // when the first request after that failed, or began that has no answer; nil: all is well
+	Error     string     `json:"error,omitempty"`
 }
 
 // Count is how many are desired or there, and for how many of them the kernel is not as desired.

@@ -30,7 +30,7 @@ type daemon struct {
 	estimation   atomic.Value                 // ipvs.estimation
 	nodeWarnings func(reason, text string)    // nil: there is no API server
 	notes        notes
-	meter        *meter.Meter // nil: nothing is counted
+	meter        *meter.Meter
 	metrics      atomic.Value // MetricsConfig
 }
 
@@ -50,11 +50,10 @@ func (d *daemon) serve(ctx context.Context, cfg Config) error {
 	})
 	d.controller.Metrics.Registry.MustRegister(buildInfo())
 	d.metrics.Store(cfg.Metrics)
-	if d.meter != nil {
-		d.controller.Metrics.Registry.MustRegister(newTrafficMetrics(d.meter, d.controller.Owners, func() MetricsConfig { return d.metrics.Load().(MetricsConfig) }, d.log))
-	}
+	counted := &traffic{meter: d.meter, ask: d.controller.Owners}
+	d.controller.Metrics.Registry.MustRegister(newTrafficMetrics(counted, func() MetricsConfig { return d.metrics.Load().(MetricsConfig) }, d.log))
 	group.Go(func() error {
-		page := statuspage.Handler(d.view(cfg), nodeMeter{})
+		page := statuspage.Handler(d.view(cfg), counted)
 		return serveEach(ctx, cfg, d.newPage, func(ctx context.Context, cfg Config) error {
 			return serve(ctx, "statusBindAddress", cfg.StatusBindAddress, page, d.log)
 		})

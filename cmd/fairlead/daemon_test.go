@@ -20,6 +20,7 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/listen"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
+	"github.com/fairlead-lb/fairlead/meter"
 )
 
 // aService is a Service with an endpoint, as a manifest.
@@ -115,7 +116,8 @@ func TestTheDaemonFollowsItsFile(t *testing.T) {
 	}
 	options.Host = controller.Host{}
 	d := &daemon{
-		from: from, file: []byte(text(ports[1], "")), name: "node-1", log: log, setLogging: setLogging, probe: servers.ProbeScheduler,
+		meter: meter.New(&meter.Fake{}),
+		from:  from, file: []byte(text(ports[1], "")), name: "node-1", log: log, setLogging: setLogging, probe: servers.ProbeScheduler,
 		controller: controller.New(src, controller.Kernel{IPVS: servers, Dummyif: dummyif.NewFake(), Masq: masq.NewFake()}, options, log),
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -22,6 +22,7 @@ import (
 	"github.com/fairlead-lb/fairlead/dummyif"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
+	"github.com/fairlead-lb/fairlead/meter"
 )
 
 // sharedServers is a table that a test may touch while a controller uses it, and that may refuse to be written.
@@ -68,6 +69,31 @@ func (s *sharedServers) touch(what func(*ipvs.Fake)) {
 	what(s.fake)
 }
 
+// runTraffic is what a kernel would count: the more, the higher the number of the Service.
+type runTraffic struct {
+	run   *metricsRun
+	since time.Time
+}
+
+func (t runTraffic) Counters() (map[ipvs.Key]ipvs.Counters, error) {
+	all := make(map[ipvs.Key]ipvs.Counters)
+	for service := range runServices {
+		all[t.run.key(service)] = t.counted(service)
+	}
+	return all, nil
+}
+
+func (t runTraffic) RealCounters(k ipvs.Key) (map[netip.AddrPort]ipvs.Counters, error) {
+	service := int(k.Addr.Addr().As4()[3]) - 10
+	return map[netip.AddrPort]ipvs.Counters{t.run.real(service, 1): t.counted(service)}, nil
+}
+
+// counted grows by (1 + service) * 10 connections a second, of 8 packets and 4,000 bytes one way and twice that the other.
+func (t runTraffic) counted(service int) ipvs.Counters {
+	n := uint64(time.Since(t.since).Seconds() * 10 * float64(1+service))
+	return ipvs.Counters{Connections: n, InPackets: 8 * n, OutPackets: 16 * n, InBytes: 4000 * n, OutBytes: 8000 * n}
+}
+
 // metricsRun is a run of all of the daemon but the kernel, to look at its metrics.
 type metricsRun struct {
 	t         *testing.T
@@ -94,7 +120,7 @@ func newMetricsRun(t *testing.T) *metricsRun {
 		r.serve(i, 1, 2, 3)
 	}
 	r.write(filepath.Join(r.manifests, "local.yaml"), runLocal)
-	text := fmt.Sprintf("source: {kind: directory, directory: %s}\nsocketPath: \"\"\nhealthzBindAddress: %s\nmetricsBindAddress: %s\nipvs: {syncPeriod: 2s}\n",
+	text := fmt.Sprintf("source: {kind: directory, directory: %s}\nsocketPath: \"\"\nhealthzBindAddress: %s\nmetricsBindAddress: %s\nipvs: {syncPeriod: 2s}\nmetrics: {perEndpoint: true}\n",
 		r.manifests, ports[0], ports[1])
 	r.config = writeFile(t, text)
 	from := configOrigin{path: r.config}
@@ -115,6 +141,7 @@ func newMetricsRun(t *testing.T) *metricsRun {
 	kernel := controller.Kernel{IPVS: r.servers, Dummyif: dummyif.NewFake(), Masq: masq.NewFake()}
 	d := &daemon{
 		from: from, file: []byte(text), name: "node-1", log: log, setLogging: setLogging, probe: r.servers.ProbeScheduler,
+		meter:      meter.New(runTraffic{r, time.Now()}),
 		controller: controller.New(src, kernel, options, log),
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -114,7 +114,7 @@ func runDaemon(ctx context.Context, cfg Config, d *daemon) (err error) {
 	if err != nil {
 		return err
 	}
-	defer closeCounters()
+	defer func() { _ = closeCounters() }() // sockets; nothing is lost
 	d.meter = meter.New(counters)
 	d.log.Info("Fairlead starts", "version", readBuild().Version, "node", d.name, "source", cfg.Source.Kind,
 		"scheduler", cfg.IPVS.Scheduler, "bind", cfg.DummyInterface.Bind)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ func writeStatus(w io.Writer, s view.Status) error {
 	line := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	line("Fairlead", "%s on node %s, Linux %s, started %s", s.Version, s.Node, s.Kernel, ago(s.Now, s.Started))
 	line("Health", "%s", healthText(s))
-	line("State", "%s; Services come from %s", s.Phase, s.Source)
+	line("State", "%s; Services come from %s%s", s.Phase, s.Source, silenceText(s))
 	line("Services", "%d served of %d known", s.Served, s.Services)
 	line("Virtual servers", "%d%s, with %s", s.VirtualServers.Total, pendingText(s.VirtualServers), plural(s.RealServers, "real server"))
 	line("Addresses", "%d%s", s.Addresses.Total, pendingText(s.Addresses))
@@ -87,6 +88,14 @@ func healthText(s view.Status) string {
 		text += "; load balancers are told to avoid this node, which is about to go"
 	}
 	return fmt.Sprintf("%s; the last round ended %s", text, ago(s.Now, s.Updated))
+}
+
+// silenceText warns of a source that is not heard of; a note says why.
+func silenceText(s view.Status) string {
+	if slices.ContainsFunc(s.Contacts, func(c view.Contact) bool { return c.Since != nil }) {
+		return ", WHICH DOES NOT TELL OF CHANGES (see Note)"
+	}
+	return ""
 }
 
 func pendingText(c view.Count) string {

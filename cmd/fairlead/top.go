@@ -53,7 +53,7 @@ with -o json, one sample follows the other.`,
 			if err != nil {
 				return err
 			}
-			defer closeCounters()
+			defer func() { _ = closeCounters() }() // sockets; nothing is lost
 			ask := view.NewClient(*f.socket)
 			return runTop(cmd.Context(), f, meter.New(counters), ask.Owners, cmd.OutOrStdout())
 		},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -12,26 +11,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/ipvs"
-	"github.com/fairlead-lb/fairlead/meter"
 )
-
-// ownersOf tells who has each virtual server, unless that is what is known already: see controller.Owners.
-type ownersOf func(ctx context.Context, known uint64) (map[ipvs.Key]controller.Owner, uint64, error)
 
 // trafficMetrics exports what goes through the virtual servers of Services. Each scrape is one request to the kernel,
 // on a socket of its own, and one question to the controller, which answers with nothing where nothing has changed.
 // Scrapes wait for each other.
 type trafficMetrics struct {
 	mu      sync.Mutex
-	meter   *meter.Meter
-	ask     ownersOf
+	traffic *traffic
 	options func() MetricsConfig
 	log     *slog.Logger
-
-	owners     map[ipvs.Key]controller.Owner
-	generation uint64
 
 	service, endpoint [5]*prometheus.Desc // in the order of counted
 	leftOut, took     *prometheus.Desc
@@ -40,8 +30,8 @@ type trafficMetrics struct {
 // scrapePatience is how long a scrape waits for the controller.
 const scrapePatience = 10 * time.Second
 
-func newTrafficMetrics(m *meter.Meter, ask ownersOf, options func() MetricsConfig, log *slog.Logger) *trafficMetrics {
-	t := &trafficMetrics{meter: m, ask: ask, options: options, log: log}
+func newTrafficMetrics(counted *traffic, options func() MetricsConfig, log *slog.Logger) *trafficMetrics {
+	t := &trafficMetrics{traffic: counted, options: options, log: log}
 	labels := []string{"namespace", "service", "kind", "address", "port", "protocol"}
 	for i, c := range [5]struct{ name, help string }{
 		{"connections_total", "Connections begun"},
@@ -70,13 +60,6 @@ func (t *trafficMetrics) Describe(out chan<- *prometheus.Desc) {
 	out <- t.took
 }
 
-// owned is a virtual server, who has it and what it has counted.
-type owned struct {
-	key      ipvs.Key
-	owner    controller.Owner
-	counters ipvs.Counters
-}
-
 // Collect implements prometheus.Collector.
 func (t *trafficMetrics) Collect(out chan<- prometheus.Metric) {
 	t.mu.Lock()
@@ -85,7 +68,9 @@ func (t *trafficMetrics) Collect(out chan<- prometheus.Metric) {
 	if options.MaxVirtualServers == 0 {
 		return
 	}
-	list, err := t.read()
+	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)
+	defer cancel()
+	list, err := t.traffic.read(ctx)
 	if err != nil {
 		t.log.Warn("this scrape has no counters of Services", "err", err)
 		return
@@ -98,36 +83,9 @@ func (t *trafficMetrics) Collect(out chan<- prometheus.Metric) {
 			t.sendEndpoints(out, s, labels)
 		}
 	}
-	t.meter.Forget()
+	t.traffic.meter.Forget()
 	out <- prometheus.MustNewConstMetric(t.leftOut, prometheus.GaugeValue, float64(len(list)-shown))
 	out <- prometheus.MustNewConstMetric(t.took, prometheus.GaugeValue, time.Since(started).Seconds())
-}
-
-// read returns the virtual servers that Services have, those with most traffic first.
-func (t *trafficMetrics) read() (list []owned, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)
-	defer cancel()
-	owners, generation, err := t.ask(ctx, t.generation)
-	if err != nil {
-		return nil, err
-	}
-	if owners != nil {
-		t.owners, t.generation = owners, generation
-	}
-	counted, err := t.meter.Read()
-	if err != nil {
-		return nil, err
-	}
-	list = make([]owned, 0, len(t.owners))
-	for k, c := range counted {
-		if owner, known := t.owners[k]; known {
-			list = append(list, owned{k, owner, c})
-		}
-	}
-	slices.SortFunc(list, func(a, b owned) int {
-		return cmp.Or(cmp.Compare(b.counters.Connections, a.counters.Connections), cmp.Compare(b.counters.InPackets, a.counters.InPackets), a.key.Compare(b.key))
-	})
-	return list, nil
 }
 
 func (o owned) labels() []string {
@@ -145,7 +103,7 @@ func (t *trafficMetrics) send(out chan<- prometheus.Metric, descs [5]*prometheus
 }
 
 func (t *trafficMetrics) sendEndpoints(out chan<- prometheus.Metric, s owned, labels []string) {
-	reals, err := t.meter.Reals(s.key)
+	reals, err := t.traffic.meter.Reals(s.key)
 	if err != nil {
 		t.log.Warn("this scrape lacks counters of endpoints", "server", s.key.String(), "err", err)
 		return

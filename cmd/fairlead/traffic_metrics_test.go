@@ -48,8 +48,10 @@ func (m *metered) ask(_ context.Context, known uint64) (map[ipvs.Key]controller.
 	return m.owners, 1, nil
 }
 
+func (m *metered) traffic() *traffic { return &traffic{meter: meter.New(&m.kernel), ask: m.ask} }
+
 func (m *metered) collector(o MetricsConfig) *trafficMetrics {
-	return newTrafficMetrics(meter.New(&m.kernel), m.ask, func() MetricsConfig { return o }, slog.New(slog.DiscardHandler))
+	return newTrafficMetrics(m.traffic(), func() MetricsConfig { return o }, slog.New(slog.DiscardHandler))
 }
 
 func TestTrafficOfServices(t *testing.T) {
@@ -58,6 +60,7 @@ func TestTrafficOfServices(t *testing.T) {
 	mark := ipvs.MarkKey(0x50000001, true)
 	m.owners[mark] = controller.Owner{Service: types.NamespacedName{Namespace: "ns", Name: "dns"}, Kind: controller.LocalKind, Port: "dns", Protocol: ipvs.UDP}
 	m.kernel.Servers[mark] = ipvs.Counters{Connections: 7}
+	m.kernel.Reals[mark] = map[netip.AddrPort]ipvs.Counters{netip.MustParseAddrPort("[fd00::1]:53"): {Connections: 7}}
 	want := `
 # HELP fairlead_service_connections_total Connections begun, of each virtual server of a Service. Kind Local is that by firewall mark, where port is the name of the Service port.
 # TYPE fairlead_service_connections_total counter
@@ -74,7 +77,7 @@ fairlead_service_connections_total{address="::",kind="Local",namespace="ns",port
 	}
 	for name, want := range map[string]string{
 		"fairlead_service_metrics_left_out":   "fairlead_service_metrics_left_out 2\n",
-		"fairlead_endpoint_connections_total": "",
+		"fairlead_endpoint_connections_total": `endpoint="[fd00::1]:53",kind="Local",namespace="ns",port="dns",protocol="udp",service="dns"} 7`,
 	} {
 		text, err := testutil.CollectAndFormat(busiest, expfmt.TypeTextPlain, name)
 		if err != nil || !strings.Contains(string(text), want) {

@@ -6,10 +6,25 @@ import (
 	"github.com/fairlead-lb/fairlead/view"
 )
 
-// TestOnlyTheWholeNodeIsMetered asks for one Service, whose traffic nobody must take for the node's.
-func TestOnlyTheWholeNodeIsMetered(t *testing.T) {
-	if got, err := (nodeMeter{}).Traffic(t.Context(), view.Filter{Namespace: "ns", Name: "web"}); err == nil {
-		t.Errorf("got %+v", got)
+// TestTrafficOfOneService: the sum over its virtual servers. Those who ask at once share one request to the kernel.
+func TestTrafficOfOneService(t *testing.T) {
+	m := newMetered(3)
+	for k, owner := range m.owners {
+		owner.Service.Name = "web-1"
+		m.owners[k] = owner
+	}
+	counted := m.traffic()
+	for range 5 {
+		got, err := counted.Traffic(t.Context(), view.Filter{Namespace: "ns", Name: "web-1"})
+		if err != nil || got.Connections != 0+1+2 || got.OutBytes != 3<<40 || !got.Services {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+	if other, err := counted.Traffic(t.Context(), view.Filter{Namespace: "ns", Name: "web-2"}); err != nil || other.Connections != 0 {
+		t.Errorf("a Service without virtual servers: %+v, %v", other, err)
+	}
+	if m.kernel.Requests != 1 {
+		t.Errorf("%d requests", m.kernel.Requests)
 	}
 }
 

@@ -85,10 +85,12 @@ func newClient(config *rest.Config) (Client, error) {
 // Kubernetes returns the source that watches the API server for the Services of this proxy, their
 // EndpointSlices, and either all Nodes or this one.
 func Kubernetes(client Client, nodeName string, allNodes bool) Source {
-	watch := func(c cache.Getter, resource, labels, fields string) cache.ListerWatcher {
+	contacts := new(Contacts)
+	watch := func(c cache.Getter, kind, resource, labels, fields string) cache.ListerWatcher {
 		lw := cache.NewFilteredListWatchFromClient(c, resource, metav1.NamespaceAll, func(o *metav1.ListOptions) {
 			o.LabelSelector, o.FieldSelector = labels, fields
 		})
+		contacts.observe(kind, lw)
 		return cache.ToListWatcherWithWatchListSemantics(lw, c)
 	}
 	nodes := fields.OneTermEqualSelector("metadata.name", nodeName).String()
@@ -96,9 +98,10 @@ func Kubernetes(client Client, nodeName string, allNodes bool) Source {
 		nodes = ""
 	}
 	return Source{
-		Services:       watch(client.Core, "services", "!service.kubernetes.io/service-proxy-name", "spec.clusterIP!=None"),
-		EndpointSlices: watch(client.Discovery, "endpointslices", "!service.kubernetes.io/headless,"+discoveryv1.LabelServiceName, ""),
-		Nodes:          watch(client.Core, "nodes", "", nodes),
+		Services:       watch(client.Core, "Service", "services", "!service.kubernetes.io/service-proxy-name", "spec.clusterIP!=None"),
+		EndpointSlices: watch(client.Discovery, "EndpointSlice", "endpointslices", "!service.kubernetes.io/headless,"+discoveryv1.LabelServiceName, ""),
+		Nodes:          watch(client.Core, "Node", "nodes", "", nodes),
 		Complete:       func() bool { return true },
+		Contacts:       contacts,
 	}
 }

@@ -17,6 +17,8 @@ type Source struct {
 	// Complete reports whether the objects listed so far are all there are. While it says no,
 	// nothing may be deleted because it is absent.
 	Complete func() bool
+	// Contacts, if set, says how it stands with the API server.
+	Contacts *Contacts
 	// Run, if set, does the source's own work until ctx ends.
 	Run func(ctx context.Context) error
 }

@@ -75,11 +75,12 @@ func (a *api) clear() {
 }
 
 // relay lets a process in the node's namespace reach the API server at the kubeconfig's address.
-func (a *api) relay(n *lab.Namespace) {
+func (a *api) relay(n *lab.Namespace) *lab.RelayServer {
 	a.t.Helper()
 	r, err := lab.Relay(a.ctx, n, "127.0.0.1:"+a.port, a.host+":"+a.port)
 	must(a.t, err)
 	a.t.Cleanup(func() { _ = r.Close() })
+	return r
 }
 
 // node registers a Node object for a namespace that plays it.

@@ -4,8 +4,13 @@ package e2e
 
 import (
 	"net/netip"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/fairlead-lb/fairlead/test/lab"
+	"github.com/fairlead-lb/fairlead/view"
 )
 
 // flows is the contract's table of who reaches what: C is the cluster's endpoints, L this node's, M masqueraded. The
@@ -64,10 +69,12 @@ func TestConformanceMatrix(t *testing.T) {
 		services[i] = s.serve(everyFrontend, edits...)
 		services[i].pods(s.a, s.remote)
 	}
+	socket := filepath.Join(t.TempDir(), "fairlead.sock")
 	for _, c := range matrixSetups {
 		if _, peer := peerMode(); peer && c.setup.lines != nil {
 			continue // a choice that only Fairlead has
 		}
+		c.setup.lines = append(slices.Clone(c.setup.lines), "socketPath: "+socket)
 		s.row(c.name, func(sub *stage) {
 			if s.proxy != nil {
 				s.proxy.stop()
@@ -84,7 +91,12 @@ func TestConformanceMatrix(t *testing.T) {
 						want = other
 						used++
 					}
-					sub.row(key, func(s *stage) { s.flow(f.from, services[policy], f.to, want) })
+					sub.row(key, func(s *stage) {
+						s.flow(f.from, services[policy], f.to, want)
+						if _, peer := peerMode(); !peer {
+							s.explained(socket, f.from, services[policy], f.to, want)
+						}
+					})
 				}
 			}
 			if used != len(c.different) {
@@ -107,4 +119,40 @@ func (s *stage) flow(from string, v *svc, to frontend, want string) {
 		sees = []netip.Addr{s.node.Addr4, s.node.Addr6}
 	}
 	s.reaches(place, v, to, sees, names...)
+}
+
+// explained checks that `fairlead explain` says of one cell what the packets have shown: which endpoints, and whether they
+// see the client's address.
+func (s *stage) explained(socket, from string, v *svc, to frontend, want string) {
+	s.t.Helper()
+	list, err := view.NewClient(socket).Explain(s.t.Context(), namespace+"/"+v.name)
+	must(s.t, err)
+	client := map[string]string{"pod": "a pod", "node": "this node", "external": "outside"}[from]
+	pods := []*lab.Pod{s.a, s.remote}
+	if strings.HasPrefix(want, "L") {
+		pods = pods[:1]
+	}
+	for _, w := range ways {
+		server := w.network + " " + v.at(to, w)
+		at := slices.IndexFunc(list[0].Paths, func(p view.Path) bool { return p.Server == server && p.From == client })
+		if at < 0 {
+			s.t.Errorf("explain does not say how %s fares at %s", client, server)
+			continue
+		}
+		var addrs []string
+		for _, pod := range pods {
+			port := map[string]uint16{"tcp": 8080, "udp": 5353}[w.network]
+			addr := pod.Addr4()
+			if w.six {
+				addr = pod.Addr6()
+			}
+			addrs = append(addrs, addrPort(addr, port).String())
+		}
+		path := list[0].Paths[at]
+		slices.Sort(path.Endpoints)
+		slices.Sort(addrs)
+		if masqueraded := strings.HasPrefix(path.Masquerade, "masqueraded:"); !slices.Equal(path.Endpoints, addrs) || masqueraded != strings.HasSuffix(want, "M") {
+			s.t.Errorf("explain says of %s at %s: %+v; want %v, %q", client, server, path, addrs, want)
+		}
+	}
 }

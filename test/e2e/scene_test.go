@@ -35,6 +35,7 @@ type scene struct {
 	caller *lab.Pod // on the node, no endpoint
 	remote *lab.Pod // on the far node
 	client *lab.Client
+	relay  *lab.RelayServer // the node's way to the API server
 }
 
 func newScene(t testing.TB) *scene {
@@ -57,7 +58,7 @@ func newScene(t testing.TB) *scene {
 	s.c = s.pod(s.node, "c", "172.17.0.6", "fd00:17::6")
 	s.caller = s.pod(s.node, "caller", "172.17.0.9", "fd00:17::9")
 	s.remote = s.pod(s.far, "remote", "172.17.1.7", "fd00:17:1::7")
-	s.api.relay(s.node.Namespace)
+	s.relay = s.api.relay(s.node.Namespace)
 	s.api.node(s.node, "node1", inZone("zone-1", s.node))
 	return s
 }

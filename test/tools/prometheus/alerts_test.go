@@ -44,15 +44,15 @@ var situations = []situation{
 	{"a file that was never good", series{`fairlead_source_complete{` + node + `}`: "0x200"}, []string{"FairleadSourceIncomplete"}},
 	{"no API server", series{`fairlead_source_connected{` + node + `,kind="Service"}`: "1x10 0x200"}, []string{"FairleadSourceDisconnected"}},
 	{"changes take a minute", series{
-		`kubeproxy_network_programming_duration_seconds_bucket{` + node + `,le="10"}`:   "0x200",
-		`kubeproxy_network_programming_duration_seconds_bucket{` + node + `,le="60"}`:   "0+5x200",
-		`kubeproxy_network_programming_duration_seconds_bucket{` + node + `,le="+Inf"}`: "0+5x200",
+		`kubeproxy_network_programming_duration_seconds_bucket{` + node + `,ip_family="IPv4",le="10"}`:   "0x200",
+		`kubeproxy_network_programming_duration_seconds_bucket{` + node + `,ip_family="IPv4",le="60"}`:   "0+5x200",
+		`kubeproxy_network_programming_duration_seconds_bucket{` + node + `,ip_family="IPv4",le="+Inf"}`: "0+5x200",
 	}, []string{"FairleadProgrammingSlow"}},
 	{"an annotation is wrong", series{`fairlead_problems{` + node + `,reason="BadAnnotation"}`: "0x10 2x200"}, []string{"FairleadServiceProblems"}},
 	{"a configuration is refused", series{`fairlead_config_error{` + node + `,key="clusterCIDR"}`: "_x10 1x200"}, []string{"FairleadConfigRefused"}},
 	{"and repaired", series{`fairlead_config_error{` + node + `,key="clusterCIDR"}`: "_x10 1x50 _x140"}, nil},
-	{"no local endpoint for pods", series{`kubeproxy_sync_proxy_rules_no_local_endpoints_total{` + node + `,traffic_policy="internal"}`: "0x10 1x200"}, []string{"FairleadNoLocalEndpoints"}},
-	{"no local endpoint for load balancers", series{`kubeproxy_sync_proxy_rules_no_local_endpoints_total{` + node + `,traffic_policy="external"}`: "0x10 1x200"}, nil},
+	{"no local endpoint for pods", series{`kubeproxy_sync_proxy_rules_no_local_endpoints_total{` + node + `,ip_family="IPv4",traffic_policy="internal"}`: "0x10 1x200"}, []string{"FairleadNoLocalEndpoints"}},
+	{"no local endpoint for load balancers", series{`kubeproxy_sync_proxy_rules_no_local_endpoints_total{` + node + `,ip_family="IPv4",traffic_policy="external"}`: "0x10 1x200"}, nil},
 	{"memory grows", series{`process_resident_memory_bytes{` + node + `}`: "40e6+2e6x200"}, []string{"FairleadMemory"}},
 }
 
@@ -78,7 +78,8 @@ func rest(t *testing.T, minutes int) series {
 	s[`fairlead_last_sync_timestamp_seconds{`+node+`}`] = fmt.Sprintf("0+60x%d", minutes)
 	s[`fairlead_audit_age_seconds{`+node+`}`] = fmt.Sprintf("20x%d", minutes)
 	s[`fairlead_draining_real_servers{`+node+`}`] = fmt.Sprintf("0x%d", minutes)
-	s[`kubeproxy_sync_proxy_rules_no_local_endpoints_total{`+node+`,traffic_policy="internal"}`] = fmt.Sprintf("0x%d", minutes)
+	s[`kubeproxy_sync_proxy_rules_no_local_endpoints_total{`+node+`,ip_family="IPv4",traffic_policy="internal"}`] = fmt.Sprintf("0x%d", minutes)
+	s[`kubeproxy_sync_proxy_rules_no_local_endpoints_total{`+node+`,ip_family="IPv6",traffic_policy="internal"}`] = fmt.Sprintf("0x%d", minutes)
 	delete(s, `fairlead_config_error{`+node+`,key="clusterCIDR"}`)
 	return s
 }

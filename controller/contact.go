@@ -1,0 +1,98 @@
+package controller
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fairlead-lb/fairlead/controller/source"
+	"github.com/fairlead-lb/fairlead/view"
+)
+
+// followContacts has it logged and measured how it stands with the API server, where there is one.
+func (c *Controller) followContacts() {
+	if c.source.Contacts == nil {
+		return
+	}
+	c.source.Contacts.Watch(c.contactChanged)
+	c.Metrics.connected(c.source.Contacts)
+}
+
+// contactChanged logs that a kind of objects is not heard of any more, or again. It is called from other goroutines.
+func (c *Controller) contactChanged(before, now source.Contact) {
+	switch {
+	case now.Err == nil:
+		c.log.Info("the API server answers again", "kind", now.Kind, "after", now.Answered.Sub(before.Since).Round(time.Second))
+	case now.Answers():
+		c.log.Warn("the API server answers with an error; the kernel keeps serving what it has", "kind", now.Kind, "err", now.Err)
+	default:
+		c.log.Warn("the API server does not answer; the kernel keeps serving what it has", "kind", now.Kind, "err", now.Err)
+	}
+}
+
+// contacts lists how it stands with the API server.
+func (c *Controller) contacts() (list []source.Contact) {
+	if c.source.Contacts != nil {
+		list = c.source.Contacts.List()
+	}
+	return list
+}
+
+// heardOf reports whether changes of a kind come in. The metric says what status says.
+func heardOf(one source.Contact, now time.Time) bool {
+	_, _, silent := one.Silent(now)
+	return one.Connected() && !silent
+}
+
+func viewContacts(contacts []source.Contact, now time.Time) []view.Contact {
+	list := []view.Contact{}
+	for _, one := range contacts {
+		since, why, _ := one.Silent(now)
+		list = append(list, view.Contact{
+			Kind: one.Kind, Connected: heardOf(one, now), Answered: timeOf(one.Answered), Since: timeOf(since), Error: why,
+		})
+	}
+	return list
+}
+
+func timeOf(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// silenceNotes says what the API server does not tell any more, in one note for each reason.
+func silenceNotes(contacts []source.Contact, now time.Time) (notes []string) {
+	type silence struct {
+		kinds []string
+		since time.Time
+		what  string
+		err   string
+	}
+	var all []*silence
+	byError := make(map[string]*silence)
+	for _, one := range contacts {
+		since, why, silent := one.Silent(now)
+		if !silent {
+			continue
+		}
+		s := byError[why]
+		if s == nil {
+			s = &silence{since: since, what: "does not answer", err: why}
+			if one.Answers() {
+				s.what = "answers with an error"
+			}
+			byError[s.err], all = s, append(all, s)
+		}
+		s.kinds = append(s.kinds, one.Kind+"s")
+		if since.Before(s.since) {
+			s.since = since
+		}
+	}
+	for _, s := range all {
+		notes = append(notes, fmt.Sprintf("the API server %s: asked for %s since %s (%s): %s; the kernel keeps serving what it has, and changes wait",
+			s.what, strings.Join(s.kinds, ", "), s.since.Local().Format("15:04:05"), now.Sub(s.since).Round(time.Second), s.err))
+	}
+	return notes
+}
