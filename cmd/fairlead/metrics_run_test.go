@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/client-go/tools/cache"
+
 	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/controller/source"
 	"github.com/fairlead-lb/fairlead/dummyif"
@@ -133,6 +135,8 @@ func newMetricsRun(t *testing.T) *metricsRun {
 	if err != nil {
 		t.Fatal(err)
 	}
+	src.Contacts = new(source.Contacts) // as with an API server, which is what the metric is about
+	src.Contacts.Observe("Service", new(cache.ListWatch))
 	options, err := controllerOptions(cfg, "node-1")
 	if err != nil {
 		t.Fatal(err)
