@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/fairlead-lb/fairlead/controller"
@@ -136,7 +138,11 @@ func newMetricsRun(t *testing.T) *metricsRun {
 		t.Fatal(err)
 	}
 	src.Contacts = new(source.Contacts) // as with an API server, which is what the metric is about
-	src.Contacts.Observe("Service", new(cache.ListWatch))
+	answers := &cache.ListWatch{ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) { return nil, nil }}
+	src.Contacts.Observe("Service", answers)
+	if _, err := answers.ListWithContextFunc(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	options, err := controllerOptions(cfg, "node-1")
 	if err != nil {
 		t.Fatal(err)
