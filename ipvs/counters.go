@@ -68,6 +68,14 @@ func decodeCounters(nest []byte) (c Counters) {
 	return c
 }
 
+// serverCounters returns the counters of the virtual server in one message of a list.
+func serverCounters(payload []byte) Counters {
+	if len(payload) < genlHeaderLen {
+		return Counters{}
+	}
+	return decodeCounters(nlbatch.Attribute(nlbatch.Attribute(payload[genlHeaderLen:], attrService), svcStats64))
+}
+
 // decodeReal returns the real server in one message of a list, and its counters.
 func decodeReal(payload []byte) (at netip.AddrPort, c Counters, ok bool) {
 	if len(payload) < genlHeaderLen {

@@ -42,3 +42,22 @@ func TestCountersAreDecoded(t *testing.T) {
 		t.Error("counters are compared or added wrongly")
 	}
 }
+
+// TestCountersOfAVirtualServerAreFound in the message that lists it.
+func TestCountersOfAVirtualServerAreFound(t *testing.T) {
+	var b nlbatch.Batch
+	b.Begin(0x1c, 0, cmdGetService, genlVersion, 0, 0)
+	nest := b.Nest(attrService)
+	b.U16(svcFamily, familyIPv4)
+	b.U16(svcProtocol, uint16(TCP))
+	b.Data(svcAddr, addressBytes(netip.MustParseAddr("10.96.0.1")))
+	b.BE16(svcPort, 80)
+	stats64(&b, svcStats64, 7)
+	b.Close(nest)
+	if got := serverCounters(b.Bytes(0)[netlinkHeader:]); got != (Counters{8, 9, 10, 11, 12}) {
+		t.Errorf("%+v", got)
+	}
+	if got := serverCounters([]byte{1}); got != (Counters{}) {
+		t.Errorf("of one byte: %+v", got)
+	}
+}

@@ -182,7 +182,7 @@ func (l *Linux) Counters() (all map[Key]Counters, err error) {
 		l.batch.Begin(l.family, 0, cmdGetService, genlVersion, 0, 0)
 		return l.conn.Dump(&l.batch, func(payload []byte) {
 			if k, _, ok := decoder.server(payload); ok {
-				all[k] = decodeCounters(nlbatch.Attribute(nlbatch.Attribute(payload[genlHeaderLen:], attrService), svcStats64))
+				all[k] = serverCounters(payload)
 			}
 		})
 	})

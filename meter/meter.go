@@ -75,6 +75,18 @@ func (m *Meter) Reals(k ipvs.Key) (map[netip.AddrPort]ipvs.Counters, error) {
 	return counted, nil
 }
 
+// Drop forgets what was counted for a virtual server before the kernel began anew: from now on somebody else has it.
+func (m *Meter) Drop(k ipvs.Key) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.tally, k)
+	for r := range m.reals {
+		if r.server == k {
+			delete(m.reals, r)
+		}
+	}
+}
+
 // Forget forgets the real servers that have not been asked about for a while.
 func (m *Meter) Forget() {
 	m.mu.Lock()

@@ -71,3 +71,28 @@ func TestRealServersAreCountedOnRequest(t *testing.T) {
 		t.Error("an error is lost")
 	}
 }
+
+// TestWhatIsDroppedBeginsAnew: what one had counted is not told to the next.
+func TestWhatIsDroppedBeginsAnew(t *testing.T) {
+	k, at := key("10.96.0.1:80"), netip.MustParseAddrPort("10.1.0.1:8080")
+	fake := &Fake{
+		Servers: map[ipvs.Key]ipvs.Counters{k: {Connections: 1000}},
+		Reals:   map[ipvs.Key]map[netip.AddrPort]ipvs.Counters{k: {at: {Connections: 1000}}},
+	}
+	m := New(fake)
+	now := time.Unix(1000, 0)
+	m.now = func() time.Time { return now }
+	read(t, m, k)
+	_, _ = m.Reals(k)
+	m.Drop(k)
+	fake.Servers[k], fake.Reals[k][at] = ipvs.Counters{Connections: 3}, ipvs.Counters{Connections: 3}
+	reals, err := m.Reals(k)
+	if got := read(t, m, k); got != 3 || err != nil || reals[at].Connections != 3 {
+		t.Errorf("%d connections, %v of the real server; %v", got, reals, err)
+	}
+	now = now.Add(2 * Remembered)
+	m.Forget()
+	if len(m.reals) != 0 {
+		t.Errorf("%d real servers are remembered that nobody has asked about", len(m.reals))
+	}
+}

@@ -14,8 +14,8 @@ import (
 
 	"github.com/fairlead-lb/fairlead/doctor"
 	"github.com/fairlead-lb/fairlead/dummyif"
-	"github.com/fairlead-lb/fairlead/internal/iptsave"
 	"github.com/fairlead-lb/fairlead/internal/hostaddr"
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 	"github.com/fairlead-lb/fairlead/takeover"

@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/ipvs"
@@ -25,8 +28,9 @@ type traffic struct {
 
 	mu         sync.Mutex
 	owners     map[ipvs.Key]controller.Owner
+	had        map[ipvs.Key]types.NamespacedName // who had it last, be it long ago
 	generation uint64
-	last       []owned // see recent
+	last       []owned // see read
 	at         time.Time
 }
 
@@ -39,27 +43,30 @@ type owned struct {
 	counters ipvs.Counters
 }
 
-// read returns the virtual servers that Services have, those with most traffic first. It is one request to the kernel
-// and one question to the controller.
-func (t *traffic) read(ctx context.Context) (list []owned, err error) {
+const (
+	// fresh is how old an answer may be: all who ask at once share one.
+	fresh = 500 * time.Millisecond
+	// patience is how long the controller is waited for. Without its answer whoever had the virtual servers last has
+	// them: metrics must come above all when the controller is in trouble.
+	patience = time.Second
+)
+
+// read returns the virtual servers that Services have, those with most traffic first, and when that was read. It is one
+// request to the kernel and one question to the controller, or what these said just now.
+func (t *traffic) read(ctx context.Context) ([]owned, time.Time, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.readLocked(ctx)
-}
-
-func (t *traffic) readLocked(ctx context.Context) (list []owned, err error) {
-	owners, generation, err := t.ask(ctx, t.generation)
-	if err != nil {
-		return nil, err
+	if time.Since(t.at) < fresh {
+		return t.last, t.at, nil
 	}
-	if owners != nil {
-		t.owners, t.generation = owners, generation
+	if err := t.followOwners(ctx); err != nil && t.owners == nil {
+		return nil, time.Time{}, err
 	}
 	counted, err := t.meter.Read()
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
-	list = make([]owned, 0, len(t.owners))
+	list := make([]owned, 0, len(t.owners))
 	for k, c := range counted {
 		if owner, known := t.owners[k]; known {
 			list = append(list, owned{k, owner, c})
@@ -68,24 +75,39 @@ func (t *traffic) readLocked(ctx context.Context) (list []owned, err error) {
 	slices.SortFunc(list, func(a, b owned) int {
 		return cmp.Or(cmp.Compare(b.counters.Connections, a.counters.Connections), cmp.Compare(b.counters.InPackets, a.counters.InPackets), a.key.Compare(b.key))
 	})
-	return list, nil
+	t.last, t.at = list, time.Now()
+	return list, t.at, nil
 }
 
-// fresh is how old an answer may be for those who ask every second: all who look at the status page share it.
-const fresh = 500 * time.Millisecond
-
-// recent is read, or what it returned just now.
-func (t *traffic) recent(ctx context.Context) ([]owned, time.Time, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if time.Since(t.at) < fresh {
-		return t.last, t.at, nil
+// followOwners takes over who has which virtual server. One that goes from one Service to another begins to count anew:
+// what a tenant's traffic was is not told to the next.
+func (t *traffic) followOwners(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	owners, generation, err := t.ask(ctx, t.generation)
+	if err != nil || owners == nil {
+		return err
 	}
-	list, err := t.readLocked(ctx)
-	if err == nil {
-		t.last, t.at = list, time.Now()
+	if t.had == nil {
+		t.had = make(map[ipvs.Key]types.NamespacedName)
 	}
-	return list, t.at, err
+	for k, owner := range owners {
+		if before, known := t.had[k]; known && before != owner.Service {
+			t.meter.Drop(k)
+		}
+		t.had[k] = owner.Service
+	}
+	if len(t.had) > 2*len(owners)+1000 { // most are long gone
+		maps.DeleteFunc(t.had, func(k ipvs.Key, _ types.NamespacedName) bool {
+			_, has := owners[k]
+			if !has {
+				t.meter.Drop(k)
+			}
+			return !has
+		})
+	}
+	t.owners, t.generation = owners, generation
+	return nil
 }
 
 // Traffic implements view.Meter: of one Service from its virtual servers, and otherwise from the kernel's sums over all.
@@ -93,7 +115,7 @@ func (t *traffic) Traffic(ctx context.Context, f view.Filter) (view.Traffic, err
 	if f.Namespace == "" && f.Name == "" {
 		return nodeTraffic()
 	}
-	list, at, err := t.recent(ctx)
+	list, at, err := t.read(ctx)
 	if err != nil {
 		return view.Traffic{}, err
 	}

@@ -27,9 +27,6 @@ type trafficMetrics struct {
 	leftOut, took     *prometheus.Desc
 }
 
-// scrapePatience is how long a scrape waits for the controller.
-const scrapePatience = 10 * time.Second
-
 func newTrafficMetrics(counted *traffic, options func() MetricsConfig, log *slog.Logger) *trafficMetrics {
 	t := &trafficMetrics{traffic: counted, options: options, log: log}
 	labels := []string{"namespace", "service", "kind", "address", "port", "protocol"}
@@ -41,7 +38,7 @@ func newTrafficMetrics(counted *traffic, options func() MetricsConfig, log *slog
 		{"outgoing_bytes_total", "Bytes to clients"},
 	} {
 		t.service[i] = prometheus.NewDesc("fairlead_service_"+c.name,
-			c.help+", of each virtual server of a Service. Kind Local is that by firewall mark, where port is the name of the Service port.", labels, nil)
+			c.help+", of each virtual server of a Service. Kind Local is that by firewall mark, where port is the name of the Service port and address only tells the family.", labels, nil)
 		t.endpoint[i] = prometheus.NewDesc("fairlead_endpoint_"+c.name,
 			c.help+", of each real server, with metrics.perEndpoint.", append(slices.Clone(labels), "endpoint"), nil)
 	}
@@ -68,9 +65,7 @@ func (t *trafficMetrics) Collect(out chan<- prometheus.Metric) {
 	if options.MaxVirtualServers == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)
-	defer cancel()
-	list, err := t.traffic.read(ctx)
+	list, _, err := t.traffic.read(context.Background())
 	if err != nil {
 		t.log.Warn("this scrape has no counters of Services", "err", err)
 		return

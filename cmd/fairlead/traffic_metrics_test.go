@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -62,7 +64,7 @@ func TestTrafficOfServices(t *testing.T) {
 	m.kernel.Servers[mark] = ipvs.Counters{Connections: 7}
 	m.kernel.Reals[mark] = map[netip.AddrPort]ipvs.Counters{netip.MustParseAddrPort("[fd00::1]:53"): {Connections: 7}}
 	want := `
-# HELP fairlead_service_connections_total Connections begun, of each virtual server of a Service. Kind Local is that by firewall mark, where port is the name of the Service port.
+# HELP fairlead_service_connections_total Connections begun, of each virtual server of a Service. Kind Local is that by firewall mark, where port is the name of the Service port and address only tells the family.
 # TYPE fairlead_service_connections_total counter
 fairlead_service_connections_total{address="10.96.0.0",kind="ClusterIP",namespace="ns",port="80",protocol="tcp",service="web-0"} 0
 fairlead_service_connections_total{address="10.96.0.1",kind="ClusterIP",namespace="ns",port="80",protocol="tcp",service="web-1"} 1
@@ -89,12 +91,69 @@ fairlead_service_connections_total{address="::",kind="Local",namespace="ns",port
 	}
 }
 
-// TestAScrapeIsOneRequestAndOneQuestion, and takes the list of owners over only when it has changed.
+// TestCountersOfOneServiceAreNotToldOfTheNext that has its virtual server, be it that nobody had it in between.
+func TestCountersOfOneServiceAreNotToldOfTheNext(t *testing.T) {
+	m := newMetered(1)
+	generation := uint64(0)
+	counted := &traffic{meter: meter.New(&m.kernel), ask: func(context.Context, uint64) (map[ipvs.Key]controller.Owner, uint64, error) {
+		generation++
+		return maps.Clone(m.owners), generation, nil
+	}}
+	var k ipvs.Key
+	for k = range m.owners {
+	}
+	connections := func(want string, n uint64) {
+		t.Helper()
+		counted.at = time.Time{}
+		list, _, err := counted.read(t.Context())
+		if err != nil || len(list) != 1 || list[0].owner.Service.Name != want || list[0].counters.Connections != n {
+			t.Errorf("%+v, %v; want %d connections of %s", list, err, n, want)
+		}
+	}
+	m.kernel.Servers[k] = ipvs.Counters{Connections: 1000}
+	connections("web-0", 1000)
+	before := m.owners
+	m.owners, m.kernel.Servers = map[ipvs.Key]controller.Owner{}, nil
+	counted.at = time.Time{}
+	_, _, _ = counted.read(t.Context())
+	m.owners = before
+	m.kernel.Servers = map[ipvs.Key]ipvs.Counters{k: {Connections: 3}}
+	connections("web-0", 1003) // the same one again
+	m.owners = map[ipvs.Key]controller.Owner{k: {Service: types.NamespacedName{Namespace: "other", Name: "new"}}}
+	m.kernel.Servers = map[ipvs.Key]ipvs.Counters{k: {Connections: 2}}
+	connections("new", 2)
+}
+
+// TestAStuckControllerDelaysNoScrape for long: the last owners have what is counted.
+func TestAStuckControllerDelaysNoScrape(t *testing.T) {
+	m := newMetered(3)
+	stuck := false
+	counted := &traffic{meter: meter.New(&m.kernel), ask: func(ctx context.Context, known uint64) (map[ipvs.Key]controller.Owner, uint64, error) {
+		if stuck {
+			<-ctx.Done()
+			return nil, 0, ctx.Err()
+		}
+		return m.ask(ctx, known)
+	}}
+	for _, stuck = range []bool{false, true} {
+		counted.at = time.Time{}
+		started := time.Now()
+		list, _, err := counted.read(t.Context())
+		if took := time.Since(started); len(list) != 3 || err != nil || took > 5*patience {
+			t.Errorf("stuck %t: %d virtual servers after %v, %v", stuck, len(list), took, err)
+		}
+	}
+}
+
+// TestAScrapeIsOneRequestAndOneQuestion, and takes the list of owners over only when it has changed. Those who scrape at
+// once share it.
 func TestAScrapeIsOneRequestAndOneQuestion(t *testing.T) {
 	m := newMetered(10_000)
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(m.collector(MetricsConfig{MaxVirtualServers: 10_000}))
+	collector := m.collector(MetricsConfig{MaxVirtualServers: 10_000})
+	registry.MustRegister(collector)
 	for scrape := 1; scrape <= 3; scrape++ {
+		collector.traffic.at = time.Time{}
 		families, err := registry.Gather()
 		if err != nil || len(families) != 7 || len(families[1].GetMetric()) != 10_000 {
 			t.Fatalf("%d families, %v", len(families), err)

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
 // byHand is the smallest setting in which a node balances a VIP with IPVS, for one family. The lab must carry it, or no
@@ -63,9 +65,45 @@ func TestIPVSByHand(t *testing.T) {
 				ask("pod b", w.b.Namespace, f.addr(w.b))
 				ask("node", w.node1.Namespace, f.node)
 				ask("client", w.client.Namespace, f.node)
+				counted(t, w.node1.Namespace, network, at, 4*30)
 			})
 		}
 	}
+}
+
+// counted checks that the kernel has counted so many connections, spread evenly, with packets and bytes both ways.
+func counted(t *testing.T, node *Namespace, network, at string, want uint64) {
+	t.Helper()
+	k := ipvs.Key{Addr: netip.MustParseAddrPort(at), Protocol: map[string]ipvs.Protocol{"tcp": ipvs.TCP, "udp": ipvs.UDP}[network]}
+	check(t, node.Do(func() error {
+		kernel, err := ipvs.Open()
+		if err != nil {
+			return err
+		}
+		defer kernel.Close()
+		servers, err := kernel.Counters()
+		if err != nil {
+			return err
+		}
+		c := servers[k]
+		if c.Connections != want || c.InPackets < want || c.OutPackets < want || c.InBytes <= c.InPackets || c.OutBytes <= c.OutPackets {
+			t.Errorf("%s: the kernel has counted %+v, want %d connections", k, c, want)
+		}
+		reals, err := kernel.RealCounters(k)
+		if err != nil {
+			return err
+		}
+		var sum ipvs.Counters
+		for at, c := range reals {
+			if sum = sum.Add(c); c.Connections != want/3 {
+				t.Errorf("%s: %s has %d connections, want %d", k, at, c.Connections, want/3)
+			}
+		}
+		if len(reals) != 3 || sum != c {
+			t.Errorf("%s: %d real servers, with %+v in all", k, len(reals), sum)
+		}
+		return nil
+	}))
 }
 
 // spread asks 30 times, wants each of the three servers 10 times, and the address that they see: the asker's own, or the
