@@ -49,7 +49,7 @@ func stateOf(s *view.Service) string {
 	case has(view.Lost):
 		return view.Lost
 	case len(s.Problems) > 0:
-		return view.Refused
+		return view.Impaired
 	case len(s.Servers) == 0:
 		return view.NotServed
 	case has(view.NoEndpoints):

@@ -25,6 +25,7 @@ func (c *Controller) status(now time.Time) view.Status {
 		Addresses:      view.Count{Total: c.dummyif.Len(), Pending: c.dummyif.Pending()},
 		Entries:        view.Count{Total: c.masq.Len(), Pending: c.masq.Pending()},
 		Draining:       c.ipvs.Draining(),
+		DrainedBy:      timeOf(c.ipvs.DrainedBy()),
 		Connections:    c.ipvs.Size().Connections,
 		LastSync:       c.record.lastSync, LastError: clone(c.record.lastError), Drift: c.record.drift,
 		Audit:   view.Audit{Period: c.auditPeriod().Seconds()},

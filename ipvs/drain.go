@@ -236,6 +236,20 @@ func (t *Table) Prune(due func(Key) bool) error {
 // Draining is the number of real servers that wait for their connections to end.
 func (t *Table) Draining() int { return len(t.drains) }
 
+// DrainedBy returns when the last real server that drains will be gone at the latest. It is zero where none drains, or one
+// has no deadline.
+func (t *Table) DrainedBy() (last time.Time) {
+	for _, d := range t.drains {
+		if d.deadline.IsZero() {
+			return time.Time{}
+		}
+		if d.deadline.After(last) {
+			last = d.deadline
+		}
+	}
+	return last
+}
+
 // Forced is the number of drains that have ended at their deadline.
 func (t *Table) Forced() uint64 { return t.forced }
 

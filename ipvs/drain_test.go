@@ -70,14 +70,23 @@ func TestInactiveConnectionsAreWaitedForToo(t *testing.T) {
 
 func TestADrainEndsAtItsDeadline(t *testing.T) {
 	r := draining(t, drainTimeout)
+	if by := r.DrainedBy(); !by.Equal(r.now.Add(drainTimeout)) {
+		t.Errorf("drained by %s, want %s", by, r.now.Add(drainTimeout))
+	}
 	r.later(drainTimeout - 1)
 	r.wrote("")
 	r.later(1)
 	r.wrote(secondGoes)
+	if by := r.DrainedBy(); !by.IsZero() {
+		t.Errorf("drained by %s, and nothing drains", by)
+	}
 }
 
 func TestWithoutATimeoutADrainLastsAsLongAsItsConnections(t *testing.T) {
 	r := draining(t, 0)
+	if by := r.DrainedBy(); !by.IsZero() {
+		t.Errorf("drained by %s, and there is no deadline", by)
+	}
 	r.later(1000 * time.Hour)
 	r.wrote("")
 	r.fake.SetConnections(webKey, second, 0)

@@ -33,6 +33,7 @@ type Status struct {
 	Addresses      Count        `json:"addresses"`
 	Entries        Count        `json:"entries"`
 	Draining       int          `json:"draining"`
+	DrainedBy      *time.Time   `json:"drainedBy"`   // the last deadline; nil: none drains, or one has no deadline
 	Connections    int          `json:"connections"` // as of the last whole audit
 	LastSync       *Sync        `json:"lastSync"`    // that wrote something
 	LastError      *Error       `json:"lastError"`

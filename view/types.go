@@ -27,7 +27,7 @@ const (
 	InForce     = "in force"
 	Pending     = "pending"      // the kernel is not yet as desired
 	NoEndpoints = "no endpoints" // in force; there is nobody to serve
-	Refused     = "refused"      // a part is served, and a part cannot be: see the problems
+	Impaired    = "impaired"     // something that it asks for cannot be done: see the problems
 	Lost        = "lost"         // another Service has it
 	NotServed   = "not served"   // and is not meant to be
 	Draining    = "draining"     // not desired any more; open connections go on

@@ -37,7 +37,7 @@ audit saw.`,
 		RunE: showHelp,
 	}
 	cmd.AddCommand(
-		newGetPart("services", "List Services with their virtual servers", "refused", getServices),
+		newGetPart("services", "List Services with their virtual servers", "impaired", getServices),
 		newGetPart("endpoints", "List the real servers of Services", "draining", getEndpoints),
 		newGetPart("addresses", "List the VIPs on the dummy interface", "pending", getAddresses),
 		newGetPart("sets", "List the entries of the sets that the rules consult", "pending", getSets),

@@ -59,9 +59,9 @@ func writeStatus(w io.Writer, s view.Status) error {
 	line("Health", "%s", healthText(s))
 	line("State", "%s; Services come from %s%s", s.Phase, s.Source, silenceText(s))
 	line("Services", "%d served of %d known", s.Served, s.Services)
-	line("Virtual servers", "%d%s, with %s", s.VirtualServers.Total, pendingText(s.VirtualServers), plural(s.RealServers, "real server"))
-	line("Addresses", "%d%s", s.Addresses.Total, pendingText(s.Addresses))
-	line("Set entries", "%d%s", s.Entries.Total, pendingText(s.Entries))
+	line("Virtual servers", "%d%s, with %s", s.VirtualServers.Total, pendingText(s, s.VirtualServers), plural(s.RealServers, "real server"))
+	line("Addresses", "%d%s", s.Addresses.Total, pendingText(s, s.Addresses))
+	line("Set entries", "%d%s", s.Entries.Total, pendingText(s, s.Entries))
 	line("Connections", "%d, as of the last audit", s.Connections)
 	line("Drains", "%s", drainText(s))
 	line("Lag", "%s", lagText(s))
@@ -98,9 +98,14 @@ func silenceText(s view.Status) string {
 	return ""
 }
 
-func pendingText(c view.Count) string {
+// pendingText says for how many the kernel is other than desired. What a drain still needs is among them, and no reason to
+// worry.
+func pendingText(s view.Status, c view.Count) string {
 	if c.Pending == 0 {
 		return ""
+	}
+	if s.Draining > 0 {
+		return fmt.Sprintf(" (%d not yet as desired, those that drain included)", c.Pending)
 	}
 	return fmt.Sprintf(" (%d not yet as desired)", c.Pending)
 }
@@ -109,7 +114,11 @@ func drainText(s view.Status) string {
 	if s.Draining == 0 {
 		return "none"
 	}
-	return fmt.Sprintf("%s removed, with open connections: fairlead get endpoints --state draining", plural(s.Draining, "real server"))
+	until := "until the last connection ends"
+	if s.DrainedBy != nil {
+		until = "gone by " + s.DrainedBy.Local().Format("15:04:05") + " at the latest"
+	}
+	return fmt.Sprintf("%s removed, with open connections, %s: fairlead get endpoints --state draining", plural(s.Draining, "real server"), until)
 }
 
 func lagText(s view.Status) string {
@@ -167,5 +176,5 @@ func problemsText(s view.Status) string {
 	for _, p := range s.Problems {
 		parts = append(parts, fmt.Sprintf("%d %s", p.Count, p.Reason))
 	}
-	return strings.Join(parts, ", ") + ": fairlead get services --state refused"
+	return strings.Join(parts, ", ") + ": fairlead get services --state impaired"
 }

@@ -42,7 +42,7 @@ const states = new Map([
   ["in force", ["ok", "✓"]],
   ["pending", ["info", "◔"]],
   ["no endpoints", ["warn", "○"]],
-  ["refused", ["bad", "!"]],
+  ["impaired", ["bad", "!"]],
   ["lost", ["bad", "✕"]],
   ["not served", ["quiet", "–"]],
   ["draining", ["info", "↓"]],

@@ -213,7 +213,7 @@ func (s *faultScene) stuckDrain(f fault) {
 	v.pods(s.b)
 	s.settle()
 	s.named(f, "", "tcp "+at, s.a.Addr4().String()+":8080")
-	if out, _ := s.fairlead("status"); !strings.Contains(out, "removed, with open connections: fairlead get endpoints --state draining") {
+	if out, _ := s.fairlead("status"); !strings.Contains(out, "removed, with open connections, gone by ") || !strings.Contains(out, "at the latest: fairlead get endpoints --state draining") {
 		s.t.Errorf("status does not tell of the drain:\n%s", out)
 	}
 	if err := held.Ping(); err != nil {

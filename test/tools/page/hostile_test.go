@@ -32,7 +32,7 @@ func TestHostileNamesAreText(t *testing.T) {
 		e.Verdicts[0].Address, e.Verdicts[0].Why, e.Verdicts[0].Node, e.Verdicts[0].Slice = name, name, name, name
 		e.Paths[0].Server, e.Paths[0].To, e.Paths[0].Masquerade = name, name, name
 		if i%2 == 0 {
-			e.State = view.Refused
+			e.State = view.Impaired
 		}
 		c.explanations = append(c.explanations, e)
 		c.status.Recent = append(c.status.Recent, view.Occurrence{At: time.Now(), Service: "ns" + name + "/" + name, Text: name})

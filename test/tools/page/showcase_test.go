@@ -37,7 +37,7 @@ func showcase() *cluster {
 	gateway(c.find("gateway"))
 	*c.find("tax-rates") = service("billing", "tax-rates", "10.96.20.161")
 	reviews := c.find("reviews")
-	reviews.State = view.Refused
+	reviews.State = view.Impaired
 	reviews.Problems = []view.Problem{{Reason: "AddressNotAllowed", Text: "external IP 192.0.2.9 is another node's address"}}
 	checkout(c.find("checkout"))
 	now := time.Now()
