@@ -14,6 +14,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/doctor"
 	"github.com/fairlead-lb/fairlead/dummyif"
+	"github.com/fairlead-lb/fairlead/internal/iptsave"
 	"github.com/fairlead-lb/fairlead/internal/hostaddr"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
@@ -90,7 +91,7 @@ func listTables(kernel *takeover.Linux) (map[takeover.Table]string, error) {
 			err = errors.Join(err, fmt.Errorf("list table %s: %w", t, saveErr))
 			continue
 		}
-		if save != "" {
+		if save = iptsave.Only(save, t.Name); save != "" {
 			saves[t] = save
 		}
 	}

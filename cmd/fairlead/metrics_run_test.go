@@ -17,6 +17,10 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/cache"
+
 	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/controller/source"
 	"github.com/fairlead-lb/fairlead/dummyif"
@@ -131,6 +135,12 @@ func newMetricsRun(t *testing.T) *metricsRun {
 	log, setLogging := newLogger(cfg.Logging, io.Discard)
 	src, err := source.Directory(r.manifests, slog.New(slog.DiscardHandler))
 	if err != nil {
+		t.Fatal(err)
+	}
+	src.Contacts = new(source.Contacts) // as with an API server, which is what the metric is about
+	answers := &cache.ListWatch{ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) { return nil, nil }}
+	src.Contacts.Observe("Service", answers)
+	if _, err := answers.ListWithContextFunc(t.Context(), metav1.ListOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	options, err := controllerOptions(cfg, "node-1")

@@ -36,6 +36,7 @@ func TestMetrics(t *testing.T) {
 	}
 	_, _, text := r.scrape()
 	kerneltest.Golden(t, "metrics.txt", withoutValues(text))
+	holdMetricsPage(t, withoutValues(text))
 }
 
 // roll replaces an endpoint of one Service after the other.

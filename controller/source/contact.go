@@ -72,8 +72,8 @@ func (c *Contacts) List() []Contact {
 	return slices.Clone(c.list)
 }
 
-// observe makes lw tell what came of its lists and watches.
-func (c *Contacts) observe(kind string, lw *cache.ListWatch) {
+// Observe makes lw tell what came of its lists and watches.
+func (c *Contacts) Observe(kind string, lw *cache.ListWatch) {
 	c.mu.Lock()
 	c.list = append(c.list, Contact{Kind: kind})
 	c.mu.Unlock()

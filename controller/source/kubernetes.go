@@ -90,7 +90,7 @@ func Kubernetes(client Client, nodeName string, allNodes bool) Source {
 		lw := cache.NewFilteredListWatchFromClient(c, resource, metav1.NamespaceAll, func(o *metav1.ListOptions) {
 			o.LabelSelector, o.FieldSelector = labels, fields
 		})
-		contacts.observe(kind, lw)
+		contacts.Observe(kind, lw)
 		return cache.ToListWatcherWithWatchListSemantics(lw, c)
 	}
 	nodes := fields.OneTermEqualSelector("metadata.name", nodeName).String()

@@ -48,6 +48,16 @@ func Parse(text string) map[string]Table {
 	return tables
 }
 
+// Only returns the part of a listing that is about one table, as it is.
+func Only(text, table string) string {
+	_, part, there := strings.Cut("\n"+text, "\n*"+table+"\n")
+	if !there {
+		return ""
+	}
+	part, _, _ = strings.Cut(part, "\nCOMMIT")
+	return "*" + table + "\n" + part + "\nCOMMIT\n"
+}
+
 // Format prints tables, by name, as iptables-save does, without counters.
 func Format(tables map[string]Table) string {
 	var out strings.Builder

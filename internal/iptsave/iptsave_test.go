@@ -34,3 +34,14 @@ COMMIT
 		t.Errorf("%+v", filter)
 	}
 }
+
+// TestOnlyOneTable leaves policies and counters as they were; a table that is not there has no part.
+func TestOnlyOneTable(t *testing.T) {
+	const nat, filter = "*nat\n:PREROUTING ACCEPT [1:2]\n-A PREROUTING -j X\nCOMMIT\n", "*filter\n:FORWARD DROP [0:0]\nCOMMIT\n"
+	text := "# Generated\n" + nat + "# Completed\n" + filter
+	for table, want := range map[string]string{"nat": nat, "filter": filter, "mangle": ""} {
+		if got := Only(text, table); got != want {
+			t.Errorf("%s: %q", table, got)
+		}
+	}
+}

@@ -4,7 +4,8 @@ import { short } from "./format.js";
 const svg = "http://www.w3.org/2000/svg";
 const span = 120; // seconds that a chart shows
 const width = 240;
-const height = 48;
+const height = 60;
+const head = 16; // room for the words above the lines
 
 function draw(name, attributes) {
   const node = document.createElementNS(svg, name);
@@ -48,7 +49,7 @@ export class Chart {
     const now = this.samples.at(-1)?.at ?? 0;
     const most = Math.max(this.whole ? 4 : 1, ...this.samples.flatMap((s) => s.values.filter((v) => v != null)));
     const x = (at) => (width * (1 - (now - at) / span)).toFixed(1);
-    const y = (value) => (height - 1 - (height - 8) * value / most).toFixed(1);
+    const y = (value) => (height - 1 - (height - head) * value / most).toFixed(1);
     this.lines.forEach((line, i) => {
       const points = this.samples.filter((s) => s.values[i] != null).map((s) => `${x(s.at)} ${y(s.values[i])}`);
       this.paths[i].setAttribute("d", points.length ? `M${points.join("L")}` : "");
@@ -59,9 +60,9 @@ export class Chart {
       const value = this.samples.at(-1)?.values[i];
       setText(this.values[i], value == null ? "–" : [line.name, short(this.whole ? Math.round(value) : value, this.unit)].filter(Boolean).join(" "));
     });
-    setText(this.most, this.samples.length ? short(most, this.unit) : "");
+    setText(this.most, this.samples.length ? `max ${short(most, this.unit)}` : "");
     const said = this.values.map((v) => v.textContent).join(", ");
-    setAttribute(this.picture, "aria-label", `${this.title}: now ${said}; at most ${this.most.textContent} in the last two minutes`);
+    setAttribute(this.picture, "aria-label", `${this.title}: now ${said}; ${this.most.textContent} in the last two minutes`);
   }
 }
 

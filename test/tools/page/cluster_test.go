@@ -123,7 +123,7 @@ func (c *cluster) Traffic(_ context.Context, f view.Filter) (view.Traffic, error
 	defer c.mu.Unlock()
 	now := time.Now()
 	connections := made(now.Sub(c.began).Seconds()) / uint64(1+len(f.Name))
-	open := 18000 + int(now.Unix()/7%13)*420 + int(now.Unix()%5)*31
+	open := 21000 + int(1900*math.Sin(now.Sub(c.began).Seconds()/31)+260*math.Sin(now.Sub(c.began).Seconds()/5))
 	return view.Traffic{
 		At: now, Open: &open, Services: c.perService, Connections: connections, InPackets: connections * 31, OutPackets: connections * 27,
 		InBytes: connections * 6200, OutBytes: connections * 48100,

@@ -84,11 +84,21 @@ func small(t *testing.T, data []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	counts := make(map[color.RGBA]int)
+	all := make(map[color.RGBA]int)
 	for y := range picture.Bounds().Dy() {
 		for x := range picture.Bounds().Dx() {
-			counts[rgba(picture.At(x, y))]++
+			all[rgba(picture.At(x, y))]++
 		}
+	}
+	rare := func(c color.RGBA) color.RGBA { // edges of letters
+		if all[c] > 300 {
+			return c
+		}
+		return color.RGBA{c.R | 7, c.G | 7, c.B | 7, 255}
+	}
+	counts := make(map[color.RGBA]int)
+	for c, n := range all {
+		counts[rare(c)] += n
 	}
 	// Of what is colorful there is little, and it says much.
 	weight := func(c color.RGBA) int { return counts[c] * (4 + int(max(c.R, c.G, c.B)) - int(min(c.R, c.G, c.B))) }
