@@ -74,6 +74,9 @@ func runDoctor(ctx context.Context, cfg Config, configured, asJSON bool, out io.
 	if asJSON {
 		err = writeJSON(out, diagnosis{found, countVerdicts(found)})
 	} else {
+		for i, f := range found {
+			found[i].Evidence, found[i].Do = visible(f.Evidence), visible(f.Do) // names of processes, lines of files
+		}
 		err = doctor.Write(out, found, wantsColors(out))
 	}
 	if err == nil && doctor.Count(found, doctor.Problem) > 0 {

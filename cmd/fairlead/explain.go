@@ -68,7 +68,7 @@ func serviceNames(ctx context.Context, socket, typed string, args []string) (nam
 		return nil // the shell has nowhere to show it
 	}
 	for _, s := range services.Items {
-		if name := s.Namespace + "/" + s.Name; strings.HasPrefix(name, typed) {
+		if name := s.Namespace + "/" + s.Name; strings.HasPrefix(name, typed) && visible(name) == name {
 			names = append(names, name)
 		}
 	}
@@ -77,23 +77,23 @@ func serviceNames(ctx context.Context, socket, typed string, args []string) (nam
 
 // writeExplanation writes what is known of one Service, from the conclusion to the details.
 func writeExplanation(w io.Writer, e view.Explanation, now time.Time) {
-	fmt.Fprintf(w, "Service %s/%s: %s%s\n", e.Namespace, e.Name, e.State, why(e.Reason))
-	fmt.Fprintf(w, "  type %s, created %s, internalTrafficPolicy %s%s, sessionAffinity %s\n",
+	say(w, "Service %s/%s: %s%s\n", e.Namespace, e.Name, e.State, why(e.Reason))
+	say(w, "  type %s, created %s, internalTrafficPolicy %s%s, sessionAffinity %s\n",
 		dash(e.Type), ago(now, e.Created), e.Internal, behind(", externalTrafficPolicy ", e.External), e.Affinity)
 	if len(e.Settings) > 0 {
-		fmt.Fprintf(w, "  by annotation: %s\n", strings.Join(e.Settings, "; "))
+		say(w, "  by annotation: %s\n", strings.Join(e.Settings, "; "))
 	}
 	if e.HealthNow != "" {
-		fmt.Fprintf(w, "  health check: %s\n", e.HealthNow)
+		say(w, "  health check: %s\n", e.HealthNow)
 	}
 	section(w, "Problems", len(e.Problems), func() {
 		for _, p := range e.Problems {
-			fmt.Fprintf(w, "  %s: %s\n", p.Reason, p.Text)
+			say(w, "  %s: %s\n", p.Reason, p.Text)
 		}
 	})
 	section(w, "Remarks", len(e.Remarks), func() {
 		for _, r := range e.Remarks {
-			fmt.Fprintf(w, "  %s\n", r)
+			say(w, "  %s\n", r)
 		}
 	})
 	section(w, "Endpoints", len(e.Verdicts), func() { writeVerdicts(w, e) })
@@ -107,7 +107,7 @@ func writeExplanation(w io.Writer, e view.Explanation, now time.Time) {
 
 func section(w io.Writer, title string, n int, write func()) {
 	if n > 0 {
-		fmt.Fprintf(w, "\n%s\n", title)
+		say(w, "\n%s\n", title)
 		write()
 	}
 }
@@ -124,9 +124,9 @@ func writeVerdicts(w io.Writer, e view.Explanation) {
 	local := e.Internal == "Local" || e.External == "Local"
 	t := columns(w)
 	for _, v := range e.Verdicts {
-		fmt.Fprintf(t, "  %s\t%s\ton %s\t%s: %s", v.Protocol+" "+v.Address, behind("port ", v.Port), dash(v.Node), inOrOut(v.In), v.Why)
+		say(t, "  %s\t%s\ton %s\t%s: %s", v.Protocol+" "+v.Address, behind("port ", v.Port), dash(v.Node), inOrOut(v.In), v.Why)
 		if local {
-			fmt.Fprintf(t, "\tLocal %s: %s", inOrOut(v.Local), v.WhyLocal)
+			say(t, "\tLocal %s: %s", inOrOut(v.Local), v.WhyLocal)
 		}
 		fmt.Fprintln(t)
 	}
@@ -146,19 +146,19 @@ func writeServer(w io.Writer, s view.Server) {
 	if s.Owner != "" {
 		state += " to Service " + s.Owner + ", which wants it, too"
 	}
-	fmt.Fprintf(w, "  %s  %s%s: %s\n", s.Name, s.Kind, behind(" of port ", s.Port), state)
+	say(w, "  %s  %s%s: %s\n", s.Name, s.Kind, behind(" of port ", s.Port), state)
 	if s.Owner != "" {
 		return
 	}
 	switch {
 	case s.Desired == nil && s.Kernel != nil:
-		fmt.Fprintf(w, "    kernel   %s\n", s.Kernel.Text)
+		say(w, "    kernel   %s\n", s.Kernel.Text)
 	case s.Desired != nil && s.Kernel == nil:
-		fmt.Fprintf(w, "    desired  %s\n    kernel   has it not\n", s.Desired.Text)
+		say(w, "    desired  %s\n    kernel   has it not\n", s.Desired.Text)
 	case s.Desired != nil && *s.Desired != *s.Kernel:
-		fmt.Fprintf(w, "    desired  %s\n    kernel   %s\n", s.Desired.Text, s.Kernel.Text)
+		say(w, "    desired  %s\n    kernel   %s\n", s.Desired.Text, s.Kernel.Text)
 	case s.Desired != nil:
-		fmt.Fprintf(w, "    %s\n", s.Desired.Text)
+		say(w, "    %s\n", s.Desired.Text)
 	}
 	t := columns(w)
 	for _, r := range s.Reals {
@@ -166,23 +166,23 @@ func writeServer(w io.Writer, s view.Server) {
 		if r.State != view.InForce {
 			kernel = "kernel: " + weightText(r.Kernel)
 		}
-		fmt.Fprintf(t, "    -> %s\t%s\t%s\t%s\n", r.Address, weightText(r.Desired), realState(r), kernel)
+		say(t, "    -> %s\t%s\t%s\t%s\n", r.Address, weightText(r.Desired), realState(r), kernel)
 	}
 	_ = t.Flush()
 	for _, entry := range s.Entries {
 		if entry.State != view.InForce {
-			fmt.Fprintf(w, "    set entry %s: %s\n", entry.State, entry.Text)
+			say(w, "    set entry %s: %s\n", entry.State, entry.Text)
 		}
 	}
 	if s.Bound != nil && !s.Bound.Kernel {
-		fmt.Fprintf(w, "    its address is not bound to the dummy interface\n")
+		say(w, "    its address is not bound to the dummy interface\n")
 	}
 }
 
 func writePaths(w io.Writer, paths []view.Path) {
 	t := columns(w)
 	for _, p := range paths {
-		fmt.Fprintf(t, "  %s\tfrom %s\t%s\t%s\n", p.Server, p.From, p.To+endpointList(p.Endpoints), p.Masquerade)
+		say(t, "  %s\tfrom %s\t%s\t%s\n", p.Server, p.From, p.To+endpointList(p.Endpoints), p.Masquerade)
 	}
 	_ = t.Flush()
 }

@@ -108,7 +108,7 @@ func getServices(ctx context.Context, s view.Source, f getFlags) (any, writeTabl
 
 func writeService(w io.Writer, v view.Service) {
 	if len(v.Servers) == 0 {
-		fmt.Fprintf(w, "%s\t%s\t%s\t-\t-\t-\t-\t%s\n", v.Namespace, v.Name, dash(v.Type), v.State+why(v.Reason))
+		say(w, "%s\t%s\t%s\t-\t-\t-\t-\t%s\n", v.Namespace, v.Name, dash(v.Type), v.State+why(v.Reason))
 	}
 	for _, s := range v.Servers {
 		scheduler := s.Desired
@@ -126,7 +126,7 @@ func writeService(w io.Writer, v view.Service) {
 		if s.State == view.InForce && len(v.Problems) > 0 {
 			state += why(plural(len(v.Problems), "problem") + ": fairlead explain " + v.Namespace + "/" + v.Name)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Namespace, v.Name, dash(v.Type), s.Kind, s.Name, dash(name), endpointsText(s), state)
+		say(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Namespace, v.Name, dash(v.Type), s.Kind, s.Name, dash(name), endpointsText(s), state)
 	}
 }
 
@@ -162,7 +162,7 @@ func getEndpoints(ctx context.Context, s view.Source, f getFlags) (any, writeTab
 	return list, func(w io.Writer) {
 		fmt.Fprintln(w, "NAMESPACE\tNAME\tVIRTUAL SERVER\tENDPOINT\tDESIRED\tKERNEL\tSTATE")
 		for _, v := range list {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(v.Namespace), dash(v.Name), v.Server, v.Address,
+			say(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(v.Namespace), dash(v.Name), v.Server, v.Address,
 				weightText(v.Desired), weightText(v.Kernel), realState(v.Real))
 		}
 	}, err
@@ -188,7 +188,7 @@ func getAddresses(ctx context.Context, s view.Source, f getFlags) (any, writeTab
 	return list, func(w io.Writer) {
 		fmt.Fprintln(w, "VIP\tAS\tDESIRED\tKERNEL\tVIRTUAL SERVERS\tSTATE")
 		for _, v := range list {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", v.Address, v.As, yes(v.Desired), yes(v.Kernel), len(v.Servers), v.State)
+			say(w, "%s\t%s\t%s\t%s\t%d\t%s\n", v.Address, v.As, yes(v.Desired), yes(v.Kernel), len(v.Servers), v.State)
 		}
 	}, err
 }
@@ -206,7 +206,7 @@ func getSets(ctx context.Context, s view.Source, f getFlags) (any, writeTable, e
 	return list, func(w io.Writer) {
 		fmt.Fprintln(w, "ENTRY\tDESIRED\tKERNEL\tSTATE")
 		for _, v := range list {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", strings.TrimPrefix(v.Text, "add "), yes(v.Desired), yes(v.Kernel), v.State)
+			say(w, "%s\t%s\t%s\t%s\n", strings.TrimPrefix(v.Text, "add "), yes(v.Desired), yes(v.Kernel), v.State)
 		}
 	}, err
 }

@@ -8,7 +8,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -48,11 +47,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // user why, as `config validate -o json` does on standard output.
 var errReported = errors.New("already reported")
 
-// printLines writes each line of text behind the prefix. Joined errors thus
+// printLines writes each line of text behind the prefix, as a terminal may have it. Joined errors thus
 // stay one per line, and each still says who speaks when a log collector
 // tears the lines apart.
 func printLines(w io.Writer, prefix, text string) {
 	for line := range strings.Lines(text) {
-		fmt.Fprintf(w, "%s%s\n", prefix, strings.TrimRight(line, "\n"))
+		say(w, "%s%s\n", prefix, strings.TrimRight(line, "\n"))
 	}
 }

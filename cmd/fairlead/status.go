@@ -54,7 +54,7 @@ not answer.`,
 // writeStatus writes the one screen.
 func writeStatus(w io.Writer, s view.Status) error {
 	t := columns(w)
-	line := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	line := func(name, format string, args ...any) { say(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	line("Fairlead", "%s on node %s, Linux %s, started %s", s.Version, s.Node, s.Kernel, ago(s.Now, s.Started))
 	line("Health", "%s", healthText(s))
 	line("State", "%s; Services come from %s%s", s.Phase, s.Source, silenceText(s))
@@ -176,5 +176,5 @@ func problemsText(s view.Status) string {
 	for _, p := range s.Problems {
 		parts = append(parts, fmt.Sprintf("%d %s", p.Count, p.Reason))
 	}
-	return strings.Join(parts, ", ") + ": fairlead get services --state impaired"
+	return strings.Join(parts, ", ") + ": fairlead get services --state impaired (or lost)"
 }

@@ -10,10 +10,10 @@ func writeTop(out io.Writer, s topSample, screen bool) error {
 	if screen {
 		fmt.Fprint(out, "\x1b[H\x1b[2J")
 	}
-	fmt.Fprintf(out, "%s  %d of %d virtual servers with traffic; in all %s connections/s, in %sB/s, out %sB/s\n",
+	say(out, "%s  %d of %d virtual servers with traffic; in all %s connections/s, in %sB/s, out %sB/s\n",
 		s.At.Local().Format("15:04:05"), s.Busy, s.All, short(s.Total.Connections), short(s.Total.InBytes), short(s.Total.OutBytes))
 	if s.Unnamed != "" {
-		fmt.Fprintf(out, "without the names of Services: %s\n", s.Unnamed)
+		say(out, "without the names of Services: %s\n", s.Unnamed)
 	}
 	t := columns(out)
 	fmt.Fprintln(t, "NAMESPACE\tNAME\tKIND\tVIRTUAL SERVER\tCONN/S\tIN PKT/S\tOUT PKT/S\tIN B/S\tOUT B/S")
@@ -31,7 +31,7 @@ func writeTop(out io.Writer, s topSample, screen bool) error {
 }
 
 func writeTopRow(w io.Writer, r topRow, server string) {
-	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Namespace, r.Name, r.Kind, server,
+	say(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Namespace, r.Name, r.Kind, server,
 		short(r.Connections), short(r.InPackets), short(r.OutPackets), short(r.InBytes), short(r.OutBytes))
 }
 
