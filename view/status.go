@@ -8,6 +8,8 @@ const (
 	PhaseWaiting = "waiting for the first list of Services and EndpointSlices"
 	PhaseFilling = "programming what was listed at the start"
 	PhaseRunning = "running"
+
+	PhaseNoDaemon = "no daemon answers: this is what the kernel has" // told by the command itself
 )
 
 // Status is the daemon at a glance.

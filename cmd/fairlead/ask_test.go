@@ -174,13 +174,17 @@ func TestWhatNobodyKnows(t *testing.T) {
 	}
 }
 
-// TestWithoutADaemon the commands say where they have asked, and what to do.
+// TestWithoutADaemon the commands say where they have asked, and what to do. What the kernel has is another matter: see
+// TestKernelView.
 func TestWithoutADaemon(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	for _, line := range []string{"status", "get services", "get endpoints", "get addresses", "get sets", "explain ns/web"} {
-		status, stdout, stderr := command(append(strings.Fields(line), "--socket", socket)...)
-		if status != 1 || stdout != "" || !strings.Contains(stderr, "no daemon answers") || !strings.Contains(stderr, socket) || !strings.Contains(stderr, "fairlead doctor") {
-			t.Errorf("%s: status %d, stdout %q, stderr %q", line, status, stdout, stderr)
+		status, _, stderr := command(append(strings.Fields(line), "--socket", socket)...)
+		if !strings.Contains(stderr, "no daemon answers") || !strings.Contains(stderr, socket) || !strings.Contains(stderr, "fairlead doctor") {
+			t.Errorf("%s: status %d, stderr %q", line, status, stderr)
+		}
+		if status != 1 && !strings.HasPrefix(line, "get ") {
+			t.Errorf("%s: status %d", line, status)
 		}
 	}
 }

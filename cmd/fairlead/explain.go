@@ -23,7 +23,8 @@ should be and as the kernel has it; each endpoint, whether it is in or out, and
 why; and which way a packet takes from a pod, from this node and from outside.
 
 What is asked for is a Service, or an address that clients come to; of an address
-that several Services want, the one that has it comes first.`,
+that several Services want, the one that has it comes first. Where no daemon
+answers, only an address can be explained, by what the kernel has.`,
 		Example: `  fairlead explain default/web
   fairlead explain 10.96.0.10:443
   fairlead explain [fd00:10:96::a]:53
@@ -33,9 +34,9 @@ that several Services want, the one that has it comes first.`,
 			if err := checkOutput(cmd, *output); err != nil {
 				return err
 			}
-			list, err := view.NewClient(*socket).Explain(cmd.Context(), args[0])
+			list, err := ask(newAsker(cmd, *socket), func(from view.Source) ([]view.Explanation, error) { return from.Explain(cmd.Context(), args[0]) })
 			if err != nil {
-				return hint(err, *socket)
+				return err
 			}
 			if *output == "json" {
 				return writeJSON(cmd.OutOrStdout(), list)
@@ -77,6 +78,12 @@ func serviceNames(ctx context.Context, socket, typed string, args []string) (nam
 
 // writeExplanation writes what is known of one Service, from the conclusion to the details.
 func writeExplanation(w io.Writer, e view.Explanation, now time.Time) {
+	if e.Name == "" { // the kernel's answer: it knows no Services
+		for _, s := range e.Servers {
+			writeServer(w, s)
+		}
+		return
+	}
 	say(w, "Service %s/%s: %s%s\n", e.Namespace, e.Name, e.State, why(e.Reason))
 	say(w, "  type %s, created %s, internalTrafficPolicy %s%s, sessionAffinity %s\n",
 		dash(e.Type), ago(now, e.Created), e.Internal, behind(", externalTrafficPolicy ", e.External), e.Affinity)

@@ -28,7 +28,7 @@ func newGetCommand() *cobra.Command {
 		Long: `List what is desired beside what the kernel has: Services with their virtual
 servers, endpoints, VIPs, and entries of the sets. It asks the daemon by its local
 socket; what the daemon knows of the kernel is what it wrote and what its last
-audit saw.`,
+audit saw. Where no daemon answers it lists what the kernel has.`,
 		Example: `  fairlead get services --namespace default
   fairlead get endpoints --address 10.96.0.10
   fairlead get addresses
@@ -46,15 +46,16 @@ audit saw.`,
 }
 
 // newGetPart returns one of the commands of `fairlead get`.
-func newGetPart(name, short, state string, get func(context.Context, view.Source, getFlags) (any, writeTable, error)) *cobra.Command {
+func newGetPart(name, short, state string, get func(context.Context, view.Source, getFlags) (listing, error)) *cobra.Command {
 	var f getFlags
 	cmd := &cobra.Command{
 		Use:   name,
 		Short: short,
 		Long: short + `, each as it should be and as the kernel has it.
 
-It asks the daemon by its local socket. Filters can be combined; without any it
-lists everything.`,
+It asks the daemon by its local socket, and reads the kernel where none answers:
+then nobody knows of Services, or of what should be there. Filters can be
+combined; without any it lists everything.`,
 		Example: fmt.Sprintf(`  fairlead get %[1]s
   fairlead get %[1]s --namespace kube-system --name kube-dns
   fairlead get %[1]s --address 10.96.0.10 -o json
@@ -64,15 +65,15 @@ lists everything.`,
 			if err := checkOutput(cmd, *f.output); err != nil {
 				return err
 			}
-			list, write, err := get(cmd.Context(), view.NewClient(*f.socket), f)
+			answer, err := ask(newAsker(cmd, *f.socket), func(from view.Source) (listing, error) { return get(cmd.Context(), from, f) })
 			if err != nil {
-				return hint(err, *f.socket)
+				return err
 			}
 			if *f.output == "json" {
-				return writeJSON(cmd.OutOrStdout(), list)
+				return writeJSON(cmd.OutOrStdout(), answer.list)
 			}
 			t := columns(cmd.OutOrStdout())
-			write(t)
+			answer.write(t)
 			return t.Flush()
 		},
 	}
@@ -84,8 +85,11 @@ lists everything.`,
 	return cmd
 }
 
-// writeTable writes a list for people, in columns.
-type writeTable func(io.Writer)
+// listing is what was asked for, and how to write it for people, in columns.
+type listing struct {
+	list  any
+	write func(io.Writer)
+}
 
 // kept leaves out what is not in the wanted state.
 func kept[T any](list []T, state func(T) string, wanted string) []T {
@@ -95,15 +99,15 @@ func kept[T any](list []T, state func(T) string, wanted string) []T {
 	return slices.DeleteFunc(list, func(v T) bool { return state(v) != wanted })
 }
 
-func getServices(ctx context.Context, s view.Source, f getFlags) (any, writeTable, error) {
+func getServices(ctx context.Context, s view.Source, f getFlags) (listing, error) {
 	services, err := s.Services(ctx, f.Filter)
 	list := kept(services.Items, func(v view.Service) string { return v.State }, f.state)
-	return list, func(w io.Writer) {
+	return listing{list, func(w io.Writer) {
 		fmt.Fprintln(w, "NAMESPACE\tNAME\tTYPE\tKIND\tVIRTUAL SERVER\tSCHEDULER\tENDPOINTS\tSTATE")
 		for _, v := range list {
 			writeService(w, v)
 		}
-	}, err
+	}}, err
 }
 
 func writeService(w io.Writer, v view.Service) {
@@ -126,7 +130,7 @@ func writeService(w io.Writer, v view.Service) {
 		if s.State == view.InForce && len(v.Problems) > 0 {
 			state += why(plural(len(v.Problems), "problem") + ": fairlead explain " + v.Namespace + "/" + v.Name)
 		}
-		say(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Namespace, v.Name, dash(v.Type), s.Kind, s.Name, dash(name), endpointsText(s), state)
+		say(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(v.Namespace), dash(v.Name), dash(v.Type), s.Kind, s.Name, dash(name), endpointsText(s), state)
 	}
 }
 
@@ -156,16 +160,16 @@ func dash(text string) string {
 	return text
 }
 
-func getEndpoints(ctx context.Context, s view.Source, f getFlags) (any, writeTable, error) {
+func getEndpoints(ctx context.Context, s view.Source, f getFlags) (listing, error) {
 	list, err := s.Endpoints(ctx, f.Filter)
 	list = kept(list, func(v view.Endpoint) string { return v.State }, f.state)
-	return list, func(w io.Writer) {
+	return listing{list, func(w io.Writer) {
 		fmt.Fprintln(w, "NAMESPACE\tNAME\tVIRTUAL SERVER\tENDPOINT\tDESIRED\tKERNEL\tSTATE")
 		for _, v := range list {
 			say(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(v.Namespace), dash(v.Name), v.Server, v.Address,
 				weightText(v.Desired), weightText(v.Kernel), realState(v.Real))
 		}
-	}, err
+	}}, err
 }
 
 func weightText(weight *int) string {
@@ -182,15 +186,15 @@ func realState(r view.Real) string {
 	return r.State
 }
 
-func getAddresses(ctx context.Context, s view.Source, f getFlags) (any, writeTable, error) {
+func getAddresses(ctx context.Context, s view.Source, f getFlags) (listing, error) {
 	list, err := s.Addresses(ctx, f.Filter)
 	list = kept(list, func(v view.Address) string { return v.State }, f.state)
-	return list, func(w io.Writer) {
+	return listing{list, func(w io.Writer) {
 		fmt.Fprintln(w, "VIP\tAS\tDESIRED\tKERNEL\tVIRTUAL SERVERS\tSTATE")
 		for _, v := range list {
 			say(w, "%s\t%s\t%s\t%s\t%d\t%s\n", v.Address, v.As, yes(v.Desired), yes(v.Kernel), len(v.Servers), v.State)
 		}
-	}, err
+	}}, err
 }
 
 func yes(b bool) string {
@@ -200,13 +204,13 @@ func yes(b bool) string {
 	return "-"
 }
 
-func getSets(ctx context.Context, s view.Source, f getFlags) (any, writeTable, error) {
+func getSets(ctx context.Context, s view.Source, f getFlags) (listing, error) {
 	list, err := s.Sets(ctx, f.Filter)
 	list = kept(list, func(v view.Entry) string { return v.State }, f.state)
-	return list, func(w io.Writer) {
+	return listing{list, func(w io.Writer) {
 		fmt.Fprintln(w, "ENTRY\tDESIRED\tKERNEL\tSTATE")
 		for _, v := range list {
 			say(w, "%s\t%s\t%s\t%s\n", strings.TrimPrefix(v.Text, "add "), yes(v.Desired), yes(v.Kernel), v.State)
 		}
-	}, err
+	}}, err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/meter"
 	"github.com/fairlead-lb/fairlead/shadow"
+	"github.com/fairlead-lb/fairlead/view"
 )
 
 var errLinuxOnly = errors.New("this command needs Linux")
@@ -21,6 +22,8 @@ var errLinuxOnly = errors.New("this command needs Linux")
 func openKernel(Config) (controller.Kernel, func(), error) {
 	return controller.Kernel{}, nil, errLinuxOnly
 }
+
+func openKernelView() (view.Source, error) { return nil, errLinuxOnly }
 
 func openCounters() (meter.Reader, func() error, error) { return nil, nil, errLinuxOnly }
 

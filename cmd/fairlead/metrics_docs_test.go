@@ -81,6 +81,11 @@ All that the daemon exposes at ` + "`/metrics`" + ` of ` + "`metricsBindAddress`
 A scrape costs as much as there are virtual servers with series of their own (` + "`metrics.maxVirtualServers`" + `): one request to
 the kernel, on a socket of its own, and one question to the controller. All other figures are kept, none is counted at
 the time of the scrape.
+
+The counters of Services are the kernel's. They go on where a virtual server is deleted and made again, as long as it is
+still the same Service's. A restart of the daemon changes nothing about the kernel's counters; but what was counted before a
+virtual server was made again is only remembered by the daemon, so such a counter begins anew, as Prometheus expects it of
+counters now and then.
 `
 
 const metricsOfKubeProxy = `These mean what they mean in kube-proxy 1.37. A round writes both families at once, so where kube-proxy has a value for

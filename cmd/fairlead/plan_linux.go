@@ -19,28 +19,15 @@ import (
 
 // presentState reads what there is on this node. It writes nothing.
 func presentState(cfg Config, log *slog.Logger) (now present, err error) {
-	if err := privileged(); err != nil {
+	now.probe = ipvs.LookForScheduler
+	if now.state, err = readState(cfg); err != nil {
 		return now, err
 	}
-	rules, err := masq.Open()
-	if err != nil {
-		return now, fmt.Errorf("iptables is needed: %w", err)
-	}
-	defer rules.Close()
 	servers, err := ipvs.Open()
 	if err != nil {
-		return now, fmt.Errorf("IPVS is needed: %w", err)
+		return now, err
 	}
 	defer servers.Close()
-	device, err := dummyif.Open(cfg.DummyInterface.Name)
-	if err != nil {
-		return now, err
-	}
-	defer device.Close()
-	now.probe = ipvs.LookForScheduler
-	if now.state, err = plan.Read(servers, device, rules); err != nil {
-		return now, err
-	}
 	if now.host, err = hostWrites(cfg, servers, log); err != nil {
 		return now, err
 	}
@@ -50,6 +37,29 @@ func presentState(cfg Config, log *slog.Logger) (now present, err error) {
 	now.inherited = inherited(cfg, log)
 	now.kubeProxy, err = leftOfKubeProxy()
 	return now, err
+}
+
+// readState copies what the kernel has.
+func readState(cfg Config) (state plan.State, err error) {
+	if err := privileged(); err != nil {
+		return state, err
+	}
+	rules, err := masq.Open()
+	if err != nil {
+		return state, fmt.Errorf("iptables is needed: %w", err)
+	}
+	defer rules.Close()
+	servers, err := ipvs.Open()
+	if err != nil {
+		return state, fmt.Errorf("IPVS is needed: %w", err)
+	}
+	defer servers.Close()
+	device, err := dummyif.Open(cfg.DummyInterface.Name)
+	if err != nil {
+		return state, err
+	}
+	defer device.Close()
+	return plan.Read(servers, device, rules)
 }
 
 // hostWrites lists what prepareHost would set.

@@ -22,6 +22,8 @@ func newStatusCommand() *cobra.Command {
 not yet as it should be, what it found changed by others and put right, and its
 last error. It asks the daemon by its local socket.
 
+Where no daemon answers it counts what the kernel has.
+
 The exit status is 0 if the daemon is healthy, 2 if it is not, and 1 if it does
 not answer.`,
 		Example: `  fairlead status
@@ -32,14 +34,17 @@ not answer.`,
 			if err := checkOutput(cmd, *output); err != nil {
 				return err
 			}
-			s, err := view.NewClient(*socket).Status(cmd.Context())
+			s, err := ask(newAsker(cmd, *socket), func(from view.Source) (view.Status, error) { return from.Status(cmd.Context()) })
 			if err != nil {
-				return hint(err, *socket)
+				return err
 			}
 			if *output == "json" {
 				err = writeJSON(cmd.OutOrStdout(), s)
 			} else {
 				err = writeStatus(cmd.OutOrStdout(), s)
+			}
+			if err == nil && s.Phase == view.PhaseNoDaemon {
+				return errReported
 			}
 			if err == nil && !s.Healthy {
 				err = exitStatus{2, "the daemon is not healthy"}
@@ -55,6 +60,13 @@ not answer.`,
 func writeStatus(w io.Writer, s view.Status) error {
 	t := columns(w)
 	line := func(name, format string, args ...any) { say(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	if s.Phase == view.PhaseNoDaemon {
+		line("State", "%s (Linux %s)", s.Phase, s.Kernel)
+		line("Virtual servers", "%d, of which %d are Fairlead's, with %s", s.VirtualServers.Total, s.Served, plural(s.RealServers, "real server"))
+		line("Addresses", "%d", s.Addresses.Total)
+		line("Set entries", "%d", s.Entries.Total)
+		return t.Flush()
+	}
 	line("Fairlead", "%s on node %s, Linux %s, started %s", s.Version, s.Node, s.Kernel, ago(s.Now, s.Started))
 	line("Health", "%s", healthText(s))
 	line("State", "%s; Services come from %s%s", s.Phase, s.Source, silenceText(s))
