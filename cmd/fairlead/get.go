@@ -123,14 +123,14 @@ func writeService(w io.Writer, v view.Service) {
 		if scheduler != nil {
 			name = scheduler.Scheduler
 		}
-		state := s.State
+		state, endpoints := s.State, endpointsText(s)
 		if s.Owner != "" {
-			state += " to " + s.Owner
+			state, endpoints = state+" to "+s.Owner, "-" // those that are there are the owner's
 		}
 		if s.State == view.InForce && len(v.Problems) > 0 {
 			state += why(plural(len(v.Problems), "problem") + ": fairlead explain " + v.Namespace + "/" + v.Name)
 		}
-		say(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(v.Namespace), dash(v.Name), dash(v.Type), s.Kind, s.Name, dash(name), endpointsText(s), state)
+		say(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(v.Namespace), dash(v.Name), dash(v.Type), s.Kind, s.Name, dash(name), endpoints, state)
 	}
 }
 
