@@ -81,6 +81,12 @@ All that the daemon exposes at ` + "`/metrics`" + ` of ` + "`metricsBindAddress`
 A scrape costs as much as there are virtual servers with series of their own (` + "`metrics.maxVirtualServers`" + `): one request to
 the kernel, on a socket of its own, and one question to the controller. All other figures are kept, none is counted at
 the time of the scrape.
+
+The kernel sums the counters of Services and endpoints up every two seconds, in its rate estimators, and keeps them as
+long as the virtual server is there. Of one that is made again while the daemon runs they go on where they were; of one
+that is made again while no daemon runs they begin at 0. While the estimators are stopped (` + "`net.ipv4.vs.run_estimation`" + `
+is 0, which [` + "`ipvs.estimation: auto`" + `](configuration.md#ipvsestimation) does on Linux before 6.2 while there are more
+than 10,000 virtual and real servers) these counters stand still. They catch up when the estimators run again.
 `
 
 const metricsOfKubeProxy = `These mean what they mean in kube-proxy 1.37. A round writes both families at once, so where kube-proxy has a value for
