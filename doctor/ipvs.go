@@ -64,7 +64,7 @@ func lookEstimators(h *Host) []Finding {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return unknown("", "cannot read net.ipv4.vs.run_estimation: %v", err)
 	case runs == "0":
-		return ok("net.ipv4.vs.run_estimation = 0: no rates, and nothing that they cost")
+		return ok("net.ipv4.vs.run_estimation = 0: they cost nothing; counters of single Services stand still")
 	case h.atLeast(6, 2):
 		return ok("rates are estimated in threads of the kernel's (Linux %s)", h.Release)
 	case h.Servers.Err != nil:

@@ -7,7 +7,8 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
-// Counters are what the kernel has counted for a virtual or a real server since it was made.
+// Counters are what the kernel has counted for a virtual or a real server since it was made. It tells what its rate
+// estimators have last seen: of two seconds ago, and nothing new at all where net.ipv4.vs.run_estimation is 0.
 type Counters struct {
 	Connections uint64 // ever begun
 	InPackets   uint64 // from clients

@@ -61,3 +61,14 @@ func TestCountersOfAVirtualServerAreFound(t *testing.T) {
 		t.Errorf("of one byte: %+v", got)
 	}
 }
+
+func FuzzDecodeReal(f *testing.F) {
+	var b nlbatch.Batch
+	encode(&b, 0x1c, Op{Verb: AddReal, Key: MarkKey(5, true), Real: netip.MustParseAddrPort("[fd00::1]:80")})
+	f.Add(b.Bytes(0)[netlinkHeader:])
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		if at, _, ok := decodeReal(payload); ok && !at.IsValid() {
+			t.Errorf("%x has no address", payload)
+		}
+	})
+}

@@ -82,10 +82,12 @@ A scrape costs as much as there are virtual servers with series of their own (` 
 the kernel, on a socket of its own, and one question to the controller. All other figures are kept, none is counted at
 the time of the scrape.
 
-The counters of Services are the kernel's. They go on where a virtual server is deleted and made again, as long as it is
-still the same Service's. A restart of the daemon changes nothing about the kernel's counters; but what was counted before a
-virtual server was made again is only remembered by the daemon, so such a counter begins anew, as Prometheus expects it of
-counters now and then.
+The kernel sums the counters of Services and endpoints up every two seconds, in its rate estimators, and keeps them as
+long as the virtual server is there. Of one that is made again while the daemon runs, and is the
+same Service's, they go on where they were. A restart of the daemon forgets what was before: then such a counter begins
+anew, as Prometheus expects it of counters. While the estimators are stopped (` + "`net.ipv4.vs.run_estimation`" + `
+is 0, which [` + "`ipvs.estimation: auto`" + `](configuration.md#ipvsestimation) does on Linux before 6.2 while there are more
+than 10,000 virtual and real servers) these counters stand still. They catch up when the estimators run again.
 `
 
 const metricsOfKubeProxy = `These mean what they mean in kube-proxy 1.37. A round writes both families at once, so where kube-proxy has a value for

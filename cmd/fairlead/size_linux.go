@@ -17,7 +17,6 @@ import (
 // each audit.
 
 const (
-	sysctlEstimation     = "net/ipv4/vs/run_estimation"
 	sysctlConnGrows      = "/proc/sys/net/ipv4/vs/conn_lfactor" // there where the connection table grows by itself
 	connTabBits          = "/sys/module/ip_vs/parameters/conn_tab_bits"
 	sysctlConntrackCount = "/proc/sys/net/netfilter/nf_conntrack_count"
@@ -57,7 +56,8 @@ func (s *sizes) look(size ipvs.Size) {
 }
 
 // switchEstimation stops the estimators when there are many, and starts them again when there are few if it has stopped
-// them: whoever else did had a reason. Counters count in any case: only the rates that `ipvsadm -L --rate` shows are lost.
+// them: whoever else did had a reason. While they are stopped the kernel goes on counting, and tells of it for all virtual
+// servers together, but not for each: see countersStandStill.
 func (s *sizes) switchEstimation(servers int) {
 	estimate := servers <= estimateUpTo
 	if !s.estimate {
@@ -78,7 +78,7 @@ func (s *sizes) switchEstimation(servers int) {
 		s.warn("estimation", err.Error())
 	case changed:
 		s.log.Info("sysctl set", "sysctl", sysctlEstimation, "from", before, "to", value,
-			"because", "ipvs.estimation auto", "virtualAndRealServers", servers)
+			"because", "ipvs.estimation auto", "virtualAndRealServers", servers, "countersOfServices", map[bool]string{true: "run", false: "stand still"}[estimate])
 	}
 	if changed {
 		s.estimate = estimate

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/meter"
 	"github.com/fairlead-lb/fairlead/view"
 )
@@ -36,7 +34,9 @@ func newTopCommand() *cobra.Command {
 		Long: `Show the busiest Services, live: new connections, packets and bytes for each
 second, in and out, from the kernel's own counters. The names of the Services come
 from the daemon by its local socket; where none answers, virtual servers are shown
-without.
+without. The kernel sums its counters up every two seconds, so a shorter interval
+shows nothing more; and not at all while its rate estimators are stopped, which
+is told.
 
 On a terminal the screen is written anew each time; Ctrl-C ends it. In a pipe, and
 with -o json, one sample follows the other.`,
@@ -55,7 +55,7 @@ with -o json, one sample follows the other.`,
 			}
 			defer func() { _ = closeCounters() }() // sockets; nothing is lost
 			ask := view.NewClient(*f.socket)
-			return runTop(cmd.Context(), f, meter.New(counters), ask.Owners, cmd.OutOrStdout())
+			return runTop(cmd.Context(), newSampler(f, meter.New(counters), ask.Owners, countersStandStill), cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().DurationVar(&f.interval, "interval", 2*time.Second, "time between two samples")
@@ -92,8 +92,8 @@ func (f topFlags) by() func(rates) float64 {
 }
 
 // runTop shows one sample after the other until there are enough, or ctx ends.
-func runTop(ctx context.Context, f topFlags, m *meter.Meter, owners func(context.Context) ([]view.Owner, error), out io.Writer) error {
-	s := sampler{flags: f, meter: m, owners: owners, reals: make(map[ipvs.Key]map[netip.AddrPort]ipvs.Counters)}
+func runTop(ctx context.Context, s *sampler, out io.Writer) error {
+	f := s.flags
 	if err := s.begin(); err != nil {
 		return err
 	}

@@ -51,6 +51,7 @@ type topSample struct {
 	All     int       `json:"all"`
 	Rows    []topRow  `json:"rows"`
 	Unnamed string    `json:"unnamed,omitempty"` // why there are no names
+	Still   string    `json:"still,omitempty"`   // why all rates are zero, whatever the traffic
 }
 
 // sampler takes samples.
@@ -58,10 +59,15 @@ type sampler struct {
 	flags  topFlags
 	meter  *meter.Meter
 	owners func(context.Context) ([]view.Owner, error)
+	still  func() string
 
 	at     time.Time
 	before map[ipvs.Key]ipvs.Counters
 	reals  map[ipvs.Key]map[netip.AddrPort]ipvs.Counters // of those that were shown last
+}
+
+func newSampler(f topFlags, m *meter.Meter, owners func(context.Context) ([]view.Owner, error), still func() string) *sampler {
+	return &sampler{flags: f, meter: m, owners: owners, still: still, reals: make(map[ipvs.Key]map[netip.AddrPort]ipvs.Counters)}
 }
 
 func (s *sampler) begin() (err error) {
@@ -77,7 +83,7 @@ func (s *sampler) next(ctx context.Context) (sample topSample, err error) {
 	}
 	at := time.Now()
 	took := at.Sub(s.at)
-	sample = topSample{At: at, Seconds: took.Seconds(), All: len(now), Rows: []topRow{}}
+	sample = topSample{At: at, Seconds: took.Seconds(), All: len(now), Rows: []topRow{}, Still: s.still()}
 	names, err := s.names(ctx)
 	if err != nil {
 		sample.Unnamed = err.Error()

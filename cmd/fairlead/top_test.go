@@ -65,7 +65,7 @@ func TestTopShowsTheBusiestFirst(t *testing.T) {
 	f := flagsOfTop("json")
 	f.endpoints, f.namespace = true, "shop"
 	var out strings.Builder
-	if err := runTop(t.Context(), f, meter.New(r), r.owners, &out); err != nil {
+	if err := runTop(t.Context(), newSampler(f, meter.New(r), r.owners, func() string { return "" }), &out); err != nil {
 		t.Fatal(err)
 	}
 	decoder := json.NewDecoder(strings.NewReader(out.String()))
@@ -101,11 +101,11 @@ func TestTopForPeople(t *testing.T) {
 	f.sort, f.count = "out-bytes", 1
 	var out strings.Builder
 	nobody := func(context.Context) ([]view.Owner, error) { return nil, errors.New("no daemon answers") }
-	if err := runTop(t.Context(), f, meter.New(r), nobody, &out); err != nil {
+	if err := runTop(t.Context(), newSampler(f, meter.New(r), nobody, func() string { return "they stand still" }), &out); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(out.String(), "\n")
-	for i, want := range []string{"3 of 3 virtual servers with traffic", "without the names of Services: no daemon answers", "VIRTUAL SERVER", "tcp 10.96.0.0:80", "tcp 10.96.0.1:80"} {
+	for i, want := range []string{"3 of 3 virtual servers with traffic", "without the names of Services: no daemon answers", "they stand still", "VIRTUAL SERVER", "tcp 10.96.0.0:80", "tcp 10.96.0.1:80"} {
 		if !strings.Contains(lines[i], want) {
 			t.Errorf("line %d is %q, without %q", i, lines[i], want)
 		}

@@ -15,6 +15,9 @@ func writeTop(out io.Writer, s topSample, screen bool) error {
 	if s.Unnamed != "" {
 		say(out, "without the names of Services: %s\n", s.Unnamed)
 	}
+	if s.Still != "" {
+		fmt.Fprintln(out, s.Still)
+	}
 	t := columns(out)
 	fmt.Fprintln(t, "NAMESPACE\tNAME\tKIND\tVIRTUAL SERVER\tCONN/S\tIN PKT/S\tOUT PKT/S\tIN B/S\tOUT B/S")
 	for _, r := range s.Rows {

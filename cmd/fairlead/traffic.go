@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/controller"
+	"github.com/fairlead-lb/fairlead/internal/sysctl"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/meter"
 	"github.com/fairlead-lb/fairlead/view"
@@ -133,6 +134,18 @@ func trafficOf(at time.Time, c ipvs.Counters) view.Traffic {
 		At: at, Services: true, Connections: c.Connections,
 		InPackets: c.InPackets, OutPackets: c.OutPackets, InBytes: c.InBytes, OutBytes: c.OutBytes,
 	}
+}
+
+// sysctlEstimation is whether the kernel's rate estimators run.
+const sysctlEstimation = "net/ipv4/vs/run_estimation"
+
+// countersStandStill says why the counters of single virtual and real servers do not move, or nothing where they do. The
+// kernel tells what its rate estimators have last summed up over the CPUs. A kernel that cannot stop them has them running.
+func countersStandStill() string {
+	if runs, err := sysctl.Read(sysctlEstimation); err != nil || runs != "0" {
+		return ""
+	}
+	return "the kernel's counters stand still, for its rate estimators are stopped (net.ipv4.vs.run_estimation is 0: see ipvs.estimation)"
 }
 
 // nodeTraffic reads what has gone through all virtual servers together.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairlead-lb/fairlead/ipvs"
 )
@@ -71,39 +72,55 @@ func TestIPVSByHand(t *testing.T) {
 	}
 }
 
-// counted checks that the kernel has counted so many connections, spread evenly, with packets and bytes both ways.
+// counted checks that the kernel has counted so many connections, spread evenly, with packets and bytes both ways. It tells
+// what its estimators last summed up, two seconds ago or less.
 func counted(t *testing.T, node *Namespace, network, at string, want uint64) {
 	t.Helper()
 	k := ipvs.Key{Addr: netip.MustParseAddrPort(at), Protocol: map[string]ipvs.Protocol{"tcp": ipvs.TCP, "udp": ipvs.UDP}[network]}
-	check(t, node.Do(func() error {
-		kernel, err := ipvs.Open()
-		if err != nil {
+	var c ipvs.Counters
+	var reals map[netip.AddrPort]ipvs.Counters
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		check(t, node.Do(func() (err error) {
+			c, reals, err = counters(k)
 			return err
-		}
-		defer kernel.Close()
-		servers, err := kernel.Counters()
-		if err != nil {
-			return err
-		}
-		c := servers[k]
-		if c.Connections != want || c.InPackets < want || c.OutPackets < want || c.InBytes <= c.InPackets || c.OutBytes <= c.OutPackets {
-			t.Errorf("%s: the kernel has counted %+v, want %d connections", k, c, want)
-		}
-		reals, err := kernel.RealCounters(k)
-		if err != nil {
-			return err
-		}
+		}))
 		var sum ipvs.Counters
-		for at, c := range reals {
-			if sum = sum.Add(c); c.Connections != want/3 {
-				t.Errorf("%s: %s has %d connections, want %d", k, at, c.Connections, want/3)
-			}
+		for _, one := range reals {
+			sum = sum.Add(one)
 		}
-		if len(reals) != 3 || sum != c {
-			t.Errorf("%s: %d real servers, with %+v in all", k, len(reals), sum)
+		if c.Connections == want && sum == c {
+			break
+		} else if time.Now().After(deadline) {
+			t.Errorf("%s: the kernel has counted %+v, and %+v of its real servers; want %d connections", k, c, sum, want)
+			break
 		}
-		return nil
-	}))
+	}
+	if c.InPackets < want || c.OutPackets < want || c.InBytes <= c.InPackets || c.OutBytes <= c.OutPackets {
+		t.Errorf("%s: the kernel has counted %+v", k, c)
+	}
+	for at, one := range reals {
+		if one.Connections != want/3 {
+			t.Errorf("%s: %s has %d connections, want %d", k, at, one.Connections, want/3)
+		}
+	}
+	if len(reals) != 3 {
+		t.Errorf("%s: %d real servers", k, len(reals))
+	}
+}
+
+// counters reads what the kernel has counted for a virtual server and its real servers.
+func counters(k ipvs.Key) (c ipvs.Counters, reals map[netip.AddrPort]ipvs.Counters, err error) {
+	kernel, err := ipvs.Open()
+	if err != nil {
+		return c, nil, err
+	}
+	defer kernel.Close()
+	servers, err := kernel.Counters()
+	if err != nil {
+		return c, nil, err
+	}
+	reals, err = kernel.RealCounters(k)
+	return servers[k], reals, err
 }
 
 // spread asks 30 times, wants each of the three servers 10 times, and the address that they see: the asker's own, or the
