@@ -70,6 +70,38 @@ func TestIPVSByHand(t *testing.T) {
 			})
 		}
 	}
+	t.Run("without estimators", func(t *testing.T) { standStill(t, w.node1, w.client.Namespace, "172.30.15.111:8080") })
+}
+
+// standStill checks that the counters of a virtual server stand still while the kernel's estimators are stopped, and have
+// missed nothing when these run again.
+func standStill(t *testing.T, node *Node, client *Namespace, at string) {
+	t.Helper()
+	k := ipvs.Key{Addr: netip.MustParseAddrPort(at), Protocol: ipvs.TCP}
+	read := func() (c ipvs.Counters) {
+		check(t, node.Do(func() (err error) {
+			c, _, err = counters(k)
+			return err
+		}))
+		return c
+	}
+	check(t, node.SetSysctl("ipv4/vs/run_estimation", "0"))
+	before := read()
+	for range 3 {
+		must(Ask(t.Context(), client, "tcp", at))(t)
+	}
+	for range 10 {
+		time.Sleep(500 * time.Millisecond)
+		if now := read(); now != before {
+			t.Fatalf("without estimators the counters went from %+v to %+v", before, now)
+		}
+	}
+	check(t, node.SetSysctl("ipv4/vs/run_estimation", "1"))
+	for deadline := time.Now().Add(20 * time.Second); read().Connections != before.Connections+3; time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v, after 3 connections more than %+v", read(), before)
+		}
+	}
 }
 
 // counted checks that the kernel has counted so many connections, spread evenly, with packets and bytes both ways. It tells
