@@ -100,7 +100,10 @@ func TestStatusCountsAndRemembers(t *testing.T) {
 	r.round()
 	r.ipvs.Apply([]ipvs.Op{{Verb: ipvs.DeleteServer, Key: r.key("10.96.0.1:80", ipvs.TCP)}}) // ipvsadm -C
 	r.later(2 * time.Hour)
-	s := r.c.status(r.now)
+	s, err := r.c.Status(r.answering())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if s.Phase != view.PhaseRunning || s.Services != 2 || s.Served != 2 || s.VirtualServers.Total != 2 || s.Addresses.Total != 2 {
 		t.Errorf("status %+v", s)
 	}

@@ -25,6 +25,14 @@ func (l *lane) wrote(started time.Time, errs ...error) {
 	}
 }
 
+// timed applies operations, and takes the time.
+func timed[Op any](l *lane, apply func([]Op) []error, ops []Op) []error {
+	started := time.Now()
+	errs := apply(ops)
+	l.wrote(started, errs...)
+	return errs
+}
+
 // on puts a kernel behind lanes: the tables write as before, and the time is taken.
 func (l *lanes) on(k Kernel) Kernel {
 	k.IPVS, k.Masq, k.Dummyif = ipvsLane{k.IPVS, l}, masqLane{k.Masq, l}, dummyifLane{k.Dummyif, l}
@@ -36,24 +44,14 @@ type ipvsLane struct {
 	*lanes
 }
 
-func (l ipvsLane) Apply(ops []ipvs.Op) []error {
-	started := time.Now()
-	errs := l.Kernel.Apply(ops)
-	l.servers.wrote(started, errs...)
-	return errs
-}
+func (l ipvsLane) Apply(ops []ipvs.Op) []error { return timed(&l.servers, l.Kernel.Apply, ops) }
 
 type masqLane struct {
 	masq.Kernel
 	*lanes
 }
 
-func (l masqLane) Apply(ops []masq.Op) []error {
-	started := time.Now()
-	errs := l.Kernel.Apply(ops)
-	l.entries.wrote(started, errs...)
-	return errs
-}
+func (l masqLane) Apply(ops []masq.Op) []error { return timed(&l.entries, l.Kernel.Apply, ops) }
 
 func (l masqLane) EnsureRules(chains map[masq.Family][]masq.Chain) (written int, err error) {
 	started := time.Now()
@@ -68,9 +66,4 @@ type dummyifLane struct {
 	*lanes
 }
 
-func (l dummyifLane) Apply(ops []dummyif.Op) []error {
-	started := time.Now()
-	errs := l.Kernel.Apply(ops)
-	l.addresses.wrote(started, errs...)
-	return errs
-}
+func (l dummyifLane) Apply(ops []dummyif.Op) []error { return timed(&l.addresses, l.Kernel.Apply, ops) }

@@ -44,25 +44,34 @@ func (c *Controller) services(ctx context.Context, f view.Filter, d detail) (lis
 		return list, err
 	}
 	err = inParts(ctx, c, names, func(name types.NamespacedName) {
-		if !c.matches(name, f) || f.State != "" && !f.Wants(c.describe(name, detail{}).State) {
+		if !c.matches(name, f) {
+			return
+		}
+		shown := list.Total >= f.Offset && (f.Limit <= 0 || len(list.Items) < f.Limit)
+		if !shown && f.State == "" {
+			list.Total++
+			return
+		}
+		s := c.describe(name, d)
+		if !f.Wants(s.State) {
 			return
 		}
 		list.Total++
-		if list.Total > f.Offset && (f.Limit <= 0 || len(list.Items) < f.Limit) {
-			list.Items = append(list.Items, c.describe(name, d))
+		if shown {
+			list.Items = append(list.Items, s)
 		}
 	})
 	return list, err
 }
 
 func (c *Controller) sortedNames(ctx context.Context) (names []types.NamespacedName, err error) {
-	err = c.look(ctx, func() {
-		if c.objects != nil {
-			names = c.objects.names()
-		}
-	})
+	var known objects
+	if err = c.look(ctx, func() { known = c.objects }); err != nil || known == nil {
+		return nil, err
+	}
+	names = known.names() // the caches are anybody's to read: programming goes on meanwhile
 	slices.SortFunc(names, compareNames)
-	return names, err
+	return names, nil
 }
 
 func compareNames(a, b types.NamespacedName) int {

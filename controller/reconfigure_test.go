@@ -190,7 +190,7 @@ func TestAShorterSyncPeriodBringsTheAuditForward(t *testing.T) {
 
 // TestReconfigureFromAnotherGoroutine does so while Run goes on; the race detector looks on.
 func TestReconfigureFromAnotherGoroutine(t *testing.T) {
-	kernel := &lockedIPVS{Fake: ipvs.NewFake()}
+	kernel := ipvs.NewShared()
 	src, err := source.Directory(t.TempDir(), slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)

@@ -6,11 +6,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,36 +19,6 @@ import (
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 )
-
-// lockedIPVS lets a test look at a Fake that the controller's goroutine owns.
-type lockedIPVS struct {
-	mu sync.Mutex
-	*ipvs.Fake
-}
-
-func (l *lockedIPVS) Apply(ops []ipvs.Op) []error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Fake.Apply(ops)
-}
-
-func (l *lockedIPVS) Servers() (map[ipvs.Key]ipvs.VirtualServer, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Fake.Servers()
-}
-
-func (l *lockedIPVS) RealServers(k ipvs.Key) (map[netip.AddrPort]ipvs.RealStatus, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Fake.RealServers(k)
-}
-
-func (l *lockedIPVS) Dump() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Fake.Dump()
-}
 
 // TestRunFollowsADirectoryAndLeavesTheKernelAsItIs runs the whole controller, informers included, over
 // a directory of manifests, with Fakes for the kernel.
@@ -64,7 +32,7 @@ func TestRunFollowsADirectoryAndLeavesTheKernelAsItIs(t *testing.T) {
 		}
 	}
 	write(manifest("10.1.0.1"))
-	kernel := &lockedIPVS{Fake: ipvs.NewFake()}
+	kernel := ipvs.NewShared()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	src, err := source.Directory(dir, slog.New(slog.NewTextHandler(io.Discard, nil)))

@@ -11,7 +11,10 @@ import (
 
 // Status returns what the controller knows of itself at a glance. It is safe for concurrent use, while Run runs.
 func (c *Controller) Status(ctx context.Context) (s view.Status, err error) {
-	err = c.look(ctx, func() { s = c.status(time.Now()) })
+	var known objects
+	if err = c.look(ctx, func() { s, known = c.status(time.Now()), c.objects }); err == nil && known != nil {
+		s.Services = known.count() // of all Services: nothing that programming should wait for
+	}
 	return s, err
 }
 
@@ -39,9 +42,6 @@ func (c *Controller) status(now time.Time) view.Status {
 	s.Updated, s.Healthy = c.Health.Check(now)
 	if oldest, any := c.dirty.oldest(); any {
 		s.Waiting = now.Sub(oldest).Seconds()
-	}
-	if c.objects != nil {
-		s.Services = c.objects.count()
 	}
 	if !c.record.audited.IsZero() {
 		audited := c.record.audited

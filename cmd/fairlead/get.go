@@ -91,6 +91,16 @@ type listing struct {
 	write func(io.Writer)
 }
 
+// rows is a list with a line for each.
+func rows[T any](list []T, header string, write func(io.Writer, T)) listing {
+	return listing{list, func(w io.Writer) {
+		fmt.Fprintln(w, header)
+		for _, v := range list {
+			write(w, v)
+		}
+	}}
+}
+
 // kept leaves out what is not in the wanted state.
 func kept[T any](list []T, state func(T) string, wanted string) []T {
 	if wanted == "" {
@@ -102,12 +112,7 @@ func kept[T any](list []T, state func(T) string, wanted string) []T {
 func getServices(ctx context.Context, s view.Source, f getFlags) (listing, error) {
 	services, err := s.Services(ctx, f.Filter)
 	list := kept(services.Items, func(v view.Service) string { return v.State }, f.state)
-	return listing{list, func(w io.Writer) {
-		fmt.Fprintln(w, "NAMESPACE\tNAME\tTYPE\tKIND\tVIRTUAL SERVER\tSCHEDULER\tENDPOINTS\tSTATE")
-		for _, v := range list {
-			writeService(w, v)
-		}
-	}}, err
+	return rows(list, "NAMESPACE\tNAME\tTYPE\tKIND\tVIRTUAL SERVER\tSCHEDULER\tENDPOINTS\tSTATE", writeService), err
 }
 
 func writeService(w io.Writer, v view.Service) {
@@ -163,13 +168,10 @@ func dash(text string) string {
 func getEndpoints(ctx context.Context, s view.Source, f getFlags) (listing, error) {
 	list, err := s.Endpoints(ctx, f.Filter)
 	list = kept(list, func(v view.Endpoint) string { return v.State }, f.state)
-	return listing{list, func(w io.Writer) {
-		fmt.Fprintln(w, "NAMESPACE\tNAME\tVIRTUAL SERVER\tENDPOINT\tDESIRED\tKERNEL\tSTATE")
-		for _, v := range list {
-			say(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(v.Namespace), dash(v.Name), v.Server, v.Address,
-				weightText(v.Desired), weightText(v.Kernel), realState(v.Real))
-		}
-	}}, err
+	return rows(list, "NAMESPACE\tNAME\tVIRTUAL SERVER\tENDPOINT\tDESIRED\tKERNEL\tSTATE", func(w io.Writer, v view.Endpoint) {
+		say(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(v.Namespace), dash(v.Name), v.Server, v.Address,
+			weightText(v.Desired), weightText(v.Kernel), realState(v.Real))
+	}), err
 }
 
 func weightText(weight *int) string {
@@ -189,12 +191,9 @@ func realState(r view.Real) string {
 func getAddresses(ctx context.Context, s view.Source, f getFlags) (listing, error) {
 	list, err := s.Addresses(ctx, f.Filter)
 	list = kept(list, func(v view.Address) string { return v.State }, f.state)
-	return listing{list, func(w io.Writer) {
-		fmt.Fprintln(w, "VIP\tAS\tDESIRED\tKERNEL\tVIRTUAL SERVERS\tSTATE")
-		for _, v := range list {
-			say(w, "%s\t%s\t%s\t%s\t%d\t%s\n", v.Address, v.As, yes(v.Desired), yes(v.Kernel), len(v.Servers), v.State)
-		}
-	}}, err
+	return rows(list, "VIP\tAS\tDESIRED\tKERNEL\tVIRTUAL SERVERS\tSTATE", func(w io.Writer, v view.Address) {
+		say(w, "%s\t%s\t%s\t%s\t%d\t%s\n", v.Address, v.As, yes(v.Desired), yes(v.Kernel), len(v.Servers), v.State)
+	}), err
 }
 
 func yes(b bool) string {
@@ -207,10 +206,7 @@ func yes(b bool) string {
 func getSets(ctx context.Context, s view.Source, f getFlags) (listing, error) {
 	list, err := s.Sets(ctx, f.Filter)
 	list = kept(list, func(v view.Entry) string { return v.State }, f.state)
-	return listing{list, func(w io.Writer) {
-		fmt.Fprintln(w, "ENTRY\tDESIRED\tKERNEL\tSTATE")
-		for _, v := range list {
-			say(w, "%s\t%s\t%s\t%s\n", strings.TrimPrefix(v.Text, "add "), yes(v.Desired), yes(v.Kernel), v.State)
-		}
-	}}, err
+	return rows(list, "ENTRY\tDESIRED\tKERNEL\tSTATE", func(w io.Writer, v view.Entry) {
+		say(w, "%s\t%s\t%s\t%s\n", strings.TrimPrefix(v.Text, "add "), yes(v.Desired), yes(v.Kernel), v.State)
+	}), err
 }

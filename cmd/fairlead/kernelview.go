@@ -22,13 +22,20 @@ import (
 type kernelView struct {
 	state   plan.State
 	entries map[masq.Entry]uint32
+	leads   map[ipvs.Key]bool // virtual servers by mark that an entry leads to
 }
 
 var _ view.Source = kernelView{}
 
 func newKernelView(state plan.State) (kernelView, error) {
 	entries, err := state.Masq.Entries()
-	return kernelView{state, entries}, err
+	v := kernelView{state, entries, make(map[ipvs.Key]bool)}
+	for e, mark := range entries {
+		if mark != 0 {
+			v.leads[ipvs.MarkKey(mark, e.Addr.Is6())] = true
+		}
+	}
+	return v, err
 }
 
 // Kinds and the state of what is only known to be there.
@@ -40,13 +47,9 @@ const (
 
 // kind says whose a virtual server is. One by firewall mark is Fairlead's if an entry leads there.
 func (v kernelView) kind(k ipvs.Key) string {
-	ours := false
-	if k.Mark == 0 {
-		_, ours = v.entries[masq.Entry{Set: masq.Served, Addr: k.Addr.Addr(), Port: k.Addr.Port(), Protocol: uint8(k.Protocol)}]
-	} else {
-		for e, mark := range v.entries {
-			ours = ours || mark == k.Mark && e.Addr.Is6() == k.Addr.Addr().Is6()
-		}
+	_, ours := v.entries[masq.Entry{Set: masq.Served, Addr: k.Addr.Addr(), Port: k.Addr.Port(), Protocol: uint8(k.Protocol)}]
+	if k.Mark != 0 {
+		ours = v.leads[k]
 	}
 	if ours {
 		return kindOurs
@@ -138,12 +141,18 @@ func (v kernelView) Endpoints(_ context.Context, f view.Filter) ([]view.Endpoint
 func (v kernelView) Addresses(_ context.Context, f view.Filter) ([]view.Address, error) {
 	list := []view.Address{}
 	bindings, err := v.state.Dummyif.Bindings()
-	servers, serversErr := v.servers(view.Filter{})
+	servers, serversErr := v.state.IPVS.Servers()
+	at := make(map[netip.Addr][]string)
+	for k := range servers {
+		if k.Mark == 0 {
+			at[k.Addr.Addr()] = append(at[k.Addr.Addr()], k.String())
+		}
+	}
 	for b := range bindings {
 		if f.Address != "" && b.Addr.String() != f.Address {
 			continue
 		}
-		list = append(list, view.Address{Address: b.Addr.String(), As: boundAs(b), State: stateThere, Kernel: true, Servers: at(servers, b.Addr)})
+		list = append(list, view.Address{Address: b.Addr.String(), As: boundAs(b), State: stateThere, Kernel: true, Servers: append([]string{}, slices.Sorted(slices.Values(at[b.Addr]))...)})
 	}
 	slices.SortFunc(list, func(a, b view.Address) int { return cmp.Compare(a.Address, b.Address) })
 	return list, errors.Join(err, serversErr, v.check(f))
@@ -154,18 +163,6 @@ func boundAs(b dummyif.Binding) string {
 		return "route"
 	}
 	return "address"
-}
-
-// at lists the virtual servers at an address.
-func at(servers []view.Server, addr netip.Addr) []string {
-	names := []string{}
-	for _, s := range servers {
-		_, text, _ := strings.Cut(s.Name, " ")
-		if on, err := netip.ParseAddrPort(text); err == nil && on.Addr() == addr {
-			names = append(names, s.Name)
-		}
-	}
-	return names
 }
 
 // Sets implements view.Source.

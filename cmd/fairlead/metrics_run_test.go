@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -28,50 +27,6 @@ import (
 	"github.com/fairlead-lb/fairlead/masq"
 	"github.com/fairlead-lb/fairlead/meter"
 )
-
-// sharedServers is a table that a test may touch while a controller uses it, and that may refuse to be written.
-type sharedServers struct {
-	mu     sync.Mutex
-	fake   *ipvs.Fake
-	refuse bool
-}
-
-func (s *sharedServers) Apply(ops []ipvs.Op) []error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fake.Apply(ops)
-}
-
-func (s *sharedServers) Servers() (map[ipvs.Key]ipvs.VirtualServer, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fake.Servers()
-}
-
-func (s *sharedServers) RealServers(k ipvs.Key) (map[netip.AddrPort]ipvs.RealStatus, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fake.RealServers(k)
-}
-
-func (s *sharedServers) MoreRealServers(first bool, limit int) (map[ipvs.Key]map[netip.AddrPort]ipvs.RealStatus, bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fake.MoreRealServers(first, limit)
-}
-
-func (s *sharedServers) ProbeScheduler(name string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fake.ProbeScheduler(name)
-}
-
-// touch does something to the table that its controller does not know of.
-func (s *sharedServers) touch(what func(*ipvs.Fake)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	what(s.fake)
-}
 
 // runTraffic is what a kernel would count: the more, the higher the number of the Service.
 type runTraffic struct {
@@ -105,21 +60,24 @@ type metricsRun struct {
 	config    string // a file
 	health    string // http://IP:PORT
 	metrics   string
-	servers   *sharedServers
+	servers   *ipvs.Shared
+	refuse    bool // the table refuses writes; changed by Touch only
 	changes   int
 }
 
 // newMetricsRun starts the daemon. It ends with the test.
 func newMetricsRun(t *testing.T) *metricsRun {
 	ports := freePorts(t, 2)
-	r := &metricsRun{t: t, manifests: t.TempDir(), servers: &sharedServers{fake: ipvs.NewFake()}}
+	r := &metricsRun{t: t, manifests: t.TempDir(), servers: ipvs.NewShared()}
 	r.health, r.metrics = "http://"+ports[0].String(), "http://"+ports[1].String()
-	r.servers.fake.Fail = func(ipvs.Op) error {
-		if r.servers.refuse { // whoever calls this has the lock
-			return errors.New("cannot allocate memory")
+	r.servers.Touch(func(f *ipvs.Fake) {
+		f.Fail = func(ipvs.Op) error {
+			if r.refuse {
+				return errors.New("cannot allocate memory")
+			}
+			return nil
 		}
-		return nil
-	}
+	})
 	for i := range runServices {
 		r.serve(i, 1, 2, 3)
 	}

@@ -75,20 +75,20 @@ func (r *metricsRun) scenes() []scene {
 		{"a bad annotation", func() { r.annotated(0, "fairlead.io/scheduler: worst", 1, 2, 3) }, positive(`fairlead_problems{reason="BadAnnotation"}`)},
 		{"its repair", func() { r.serve(0, 1, 2, 3) }, zero(`fairlead_problems{reason="BadAnnotation"}`)},
 		{"a drain", func() {
-			r.servers.touch(func(f *ipvs.Fake) { f.SetConnections(r.key(1), r.real(1, 3), 5) })
+			r.servers.Touch(func(f *ipvs.Fake) { f.SetConnections(r.key(1), r.real(1, 3), 5) })
 			r.serve(1, 1, 2)
 		}, positive("fairlead_draining_real_servers")},
 		{"its end", func() {
-			r.servers.touch(func(f *ipvs.Fake) { f.SetConnections(r.key(1), r.real(1, 3), 0) })
+			r.servers.Touch(func(f *ipvs.Fake) { f.SetConnections(r.key(1), r.real(1, 3), 0) })
 		}, zero("fairlead_draining_real_servers")},
 		{"drift", func() {
-			r.servers.touch(func(f *ipvs.Fake) { f.Apply([]ipvs.Op{{Verb: ipvs.DeleteReal, Key: r.key(0), Real: r.real(0, 1)}}) })
+			r.servers.Touch(func(f *ipvs.Fake) { f.Apply([]ipvs.Op{{Verb: ipvs.DeleteReal, Key: r.key(0), Real: r.real(0, 1)}}) })
 		}, positive(`fairlead_drift_total{package="ipvs"}`)},
 		{"refused writes", func() {
-			r.servers.touch(func(*ipvs.Fake) { r.servers.refuse = true })
+			r.servers.Touch(func(*ipvs.Fake) { r.refuse = true })
 			r.serve(0, 1, 2, 3, 4)
 		}, positive(`fairlead_syncs_total{result="error"}`)},
-		{"their end", func() { r.servers.touch(func(*ipvs.Fake) { r.servers.refuse = false }) }, zero(`fairlead_pending{package="ipvs"}`)},
+		{"their end", func() { r.servers.Touch(func(*ipvs.Fake) { r.refuse = false }) }, zero(`fairlead_pending{package="ipvs"}`)},
 		{"a good configuration", func() { r.write(r.config, string(config)+"logging: {level: debug}\n") }, positive(`fairlead_config_reloads_total{result="applied"}`)},
 		{"a wrong configuration", func() { r.write(r.config, string(config)+"clusterCIDR: nowhere\n") }, positive(`fairlead_config_error{key="clusterCIDR"}`)},
 	}

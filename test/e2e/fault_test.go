@@ -118,14 +118,19 @@ func (s *faultScene) status() (v view.Status) {
 // nameOfService is how explain wants it.
 func nameOfService(v *svc) string { return namespace + "/" + v.name }
 
-func (s *faultScene) noEndpoints(f fault) {
-	v := s.serve(nil)
-	s.settle()
-	s.refusedAt(s.pod(), v, clusterIP)
+// namedUntilServed has the cause named as long as the Service has no pod that serves.
+func (s *faultScene) namedUntilServed(f fault, v *svc) {
 	s.named(f, nameOfService(v))
 	v.pods(s.a)
 	s.settle()
 	s.silent(f, nameOfService(v))
+}
+
+func (s *faultScene) noEndpoints(f fault) {
+	v := s.serve(nil)
+	s.settle()
+	s.refusedAt(s.pod(), v, clusterIP)
+	s.namedUntilServed(f, v)
 }
 
 func (s *faultScene) notReady(f fault) {
@@ -133,10 +138,7 @@ func (s *faultScene) notReady(f fault) {
 	v.endpoints(notReady(s.a), notReady(s.b))
 	s.settle()
 	s.refusedAt(s.pod(), v, clusterIP)
-	s.named(f, nameOfService(v))
-	v.pods(s.a)
-	s.settle()
-	s.silent(f, nameOfService(v))
+	s.namedUntilServed(f, v)
 }
 
 // wrongZone has a pod that is ready get nothing from this node.
