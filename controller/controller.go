@@ -171,20 +171,17 @@ func (c *Controller) cannotListen(name types.NamespacedName, port uint16, err er
 // Run keeps the kernel in step until ctx ends, and then leaves it as it is. It returns an error when
 // the kernel cannot be read at the start, or when the source fails.
 func (c *Controller) Run(ctx context.Context) error {
-	informers, err := newInformers(c.source, c.options.NodeName, changes{
+	reflectors := newReflectors(c.source, c.options.NodeName, changes{
 		service: c.serviceChanged, triggered: c.dirty.trigger, node: c.factsChanged,
 		services: &c.Metrics.kubeProxy.services, endpoints: &c.Metrics.kubeProxy.endpoints,
 	})
-	if err != nil {
-		return err
-	}
 	defer close(c.ended)
 	defer c.healthChecks.Close()
 	defer c.relay.Close()
-	c.objects = informers
+	c.objects = reflectors
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return c.work(ctx, informers.wait) })
-	informers.run(ctx) // what there is comes while the kernel is read
+	group.Go(func() error { return c.work(ctx, reflectors.wait) })
+	reflectors.start(ctx) // what there is comes while the kernel is read
 	if c.source.Run != nil {
 		group.Go(func() error { return c.source.Run(ctx) })
 	}
@@ -236,22 +233,32 @@ func (c *Controller) tellComplete() {
 	c.incomplete = !complete
 }
 
-// Changes that come close behind a round are many, and are gathered: one round for all of them costs less
-// than many. A change by itself never waits.
+// Changes that come close behind a round, or while more of them wait to be read, are many, and are gathered: one round for
+// all of them costs less than many. A change by itself never waits.
 const (
 	closeBehind = 20 * time.Millisecond  // of the end of a round
 	silence     = 5 * time.Millisecond   // after the last change
-	longest     = 100 * time.Millisecond // that any change is kept waiting
+	longest     = 250 * time.Millisecond // that any change is kept waiting
 )
 
-// gather waits for the end of a row of changes that began close behind the last round.
+// gather waits for the end of a row of changes.
 func (c *Controller) gather(ctx context.Context, ended time.Time) {
 	oldest, any := c.dirty.oldest()
-	if !any || oldest.Sub(ended) > closeBehind {
+	if !any {
 		return
 	}
+	behind := oldest.Sub(ended) <= closeBehind
 	for ctx.Err() == nil {
-		wait := min(time.Until(c.dirty.latest().Add(silence)), time.Until(oldest.Add(longest)))
+		coming := c.source.Coming != nil && c.source.Coming()
+		if !behind && !coming {
+			break
+		}
+		behind = true // what was being read a moment ago is about to be told
+		end := c.dirty.latest().Add(silence)
+		if coming {
+			end = time.Now().Add(silence)
+		}
+		wait := min(time.Until(end), time.Until(oldest.Add(longest)))
 		if wait <= 0 {
 			break
 		}

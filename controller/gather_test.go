@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,10 +56,49 @@ func TestManyChangesAreGatheredAndOneIsNot(t *testing.T) {
 			change(200 + n)
 			time.Sleep(time.Millisecond)
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(longest)
 		synctest.Wait()
-		if rounds := r.rounds() - before; rounds < 7 || rounds > 10 {
-			t.Errorf("700 changes without a pause: %v rounds; no change may wait for more than 100 ms, nor have many a round of its own", rounds)
+		if rounds := r.rounds() - before; rounds < 3 || rounds > 5 {
+			t.Errorf("700 changes without a pause: %v rounds; no change may wait for more than %v, nor have many a round of its own", rounds, longest)
+		}
+	})
+}
+
+// TestABurstIsOneRound: while the source still reads what has arrived, nothing is written.
+func TestABurstIsOneRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer stop()
+		r := rigWith(t, 1_000)
+		r.now = time.Now()
+		var coming atomic.Bool
+		r.c.source.Coming = coming.Load
+		go r.c.loop(ctx)
+		time.Sleep(time.Second) // a round long ago
+
+		for _, burst := range []struct {
+			changes, rounds int
+			pause           time.Duration
+		}{
+			{100, 1, time.Millisecond},
+			{20, 1, 10 * time.Millisecond}, // slower than what counts as silence
+			{50, 2, 10 * time.Millisecond}, // longer than any change may wait
+		} {
+			before, messages := r.rounds(), r.messages()
+			coming.Store(true)
+			for n := range burst.changes {
+				synctest.Wait() // the loop waits: the world is ours
+				r.plain(n, endpoints(endpoint(n), endpoint(n+1), endpoint(n+2+burst.changes)))
+				time.Sleep(burst.pause)
+			}
+			coming.Store(false)
+			time.Sleep(2 * silence)
+			synctest.Wait()
+			if rounds := r.rounds() - before; rounds != float64(burst.rounds) || r.messages() == messages {
+				t.Errorf("%d changes, one each %v, and more to come: %v rounds, %d messages; want %d", burst.changes, burst.pause, rounds, r.messages()-messages, burst.rounds)
+			}
+			time.Sleep(time.Second)
 		}
 	})
 }

@@ -168,11 +168,11 @@ func TestTrimKeepsWhatIsReadOfANode(t *testing.T) {
 		before, object := full(), full()
 		edit(before)
 		edit(object)
-		trimmed, err := trim(object)
+		trimmed, err := trimNodes(object.Name)(object)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, got := nodeOf(before, nil), nodeOf(trimmed.(*corev1.Node), nil)
+		want, got := nodeOf(before, nil), nodeOf(trimmed, nil)
 		if !got.equal(want) || got.eligible || !slices.Equal(got.ips, []netip.Addr{netip.MustParseAddr("192.0.2.7")}) {
 			t.Errorf("after trim %+v, before %+v", got, want)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/ipvs"
 )
@@ -83,11 +84,12 @@ func TestChangesArePendingUntilARoundTakesThem(t *testing.T) {
 	r := newRig(t)
 	heard := 0
 	counts := &r.c.Metrics.kubeProxy.services
-	handler := counting(counts, names(func(int) { heard++ }))
-	handler.OnAdd(1, true)
-	handler.OnUpdate(1, 2)
-	handler.OnDelete(2)
-	if pending := counts.in.Load() - counts.taken.Load(); pending != 3 || heard != 4 {
+	on := changes{service: func(types.NamespacedName) { heard++ }, services: counts}
+	web := service("web", "10.96.0.1")
+	on.serviceChanged(nil, web)
+	on.serviceChanged(web, web)
+	on.serviceChanged(web, nil)
+	if pending := counts.in.Load() - counts.taken.Load(); pending != 3 || heard != 3 {
 		t.Errorf("%d pending, %d objects handed on", pending, heard)
 	}
 	r.round()

@@ -32,23 +32,23 @@ func (r *rig) observed(t *testing.T) (text string) {
 	return ""
 }
 
-// sliceAt is an EndpointSlice that tells when its pods changed, as the cache has it.
+// sliceAt is an EndpointSlice that tells when its pods changed, as the store has it.
 func sliceAt(t *testing.T, at string) *slice {
 	t.Helper()
 	object := endpoints("10.1.0.1")
 	object.Namespace = "ns"
 	object.Labels = map[string]string{discoveryv1.LabelServiceName: "web"}
 	object.Annotations = map[string]string{corev1.EndpointsLastChangeTriggerTime: at}
-	cached, err := read(object)
+	kept, err := readSlice(object)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cached.(*slice)
+	return kept
 }
 
 func TestTheTimeFromAChangeToTheKernelIsCounted(t *testing.T) {
 	r := newRig(t)
-	handler := triggers(r.c.dirty.trigger, names(func(s *slice) { r.c.dirty.add(s.service) }))
+	tell := changes{service: r.c.dirty.add, triggered: r.c.dirty.trigger, endpoints: new(changeCounts)}.sliceChanged
 	web := r.set(service("web", "10.96.0.10"), endpoints("10.1.0.1"))
 	long, now := time.Now().Add(-time.Hour), time.Now().Add(time.Millisecond)
 	want := func(count, when string) {
@@ -59,23 +59,23 @@ func TestTheTimeFromAChangeToTheKernelIsCounted(t *testing.T) {
 	}
 
 	first := sliceAt(t, long.Format(time.RFC3339Nano))
-	handler.OnAdd(first, true)
+	tell(nil, first)
 	r.round()
 	want("0", "what happened before the start")
-	handler.OnUpdate(first, sliceAt(t, now.Format(time.RFC3339Nano)))
+	tell(first, sliceAt(t, now.Format(time.RFC3339Nano)))
 	r.round()
 	want("1", "a change")
 	second := sliceAt(t, now.Format(time.RFC3339Nano))
-	handler.OnUpdate(second, second)
+	tell(second, second)
 	r.round()
 	want("1", "the same again")
-	handler.OnUpdate(second, sliceAt(t, "not a time"))
+	tell(second, sliceAt(t, "not a time"))
 	r.round()
 	want("1", "no time")
 
 	r.ipvs.Fail = func(ipvs.Op) error { return errors.New("refused") }
 	r.set(r.world.services[web], endpoints("10.1.0.1", "10.1.0.2"))
-	handler.OnUpdate(second, sliceAt(t, now.Add(time.Second).Format(time.RFC3339Nano)))
+	tell(second, sliceAt(t, now.Add(time.Second).Format(time.RFC3339Nano)))
 	r.round()
 	want("1", "a change that the kernel refuses")
 	r.ipvs.Fail = nil

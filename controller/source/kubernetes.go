@@ -27,7 +27,10 @@ type Connection struct {
 
 // Client speaks protobuf with the API server, about the kinds of a Scheme. (client-go's clientset knows
 // all kinds there are, which more than doubles the program and what it takes to start it.)
-type Client struct{ Core, Discovery rest.Interface }
+type Client struct {
+	Core, Discovery rest.Interface
+	streams         *streams
+}
 
 // Scheme knows the kinds that Fairlead reads and writes.
 func Scheme() *runtime.Scheme {
@@ -56,7 +59,6 @@ func (c Connection) Client() (Client, error) {
 	config.UserAgent = "fairlead"
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	config.NegotiatedSerializer = serializer.NewCodecFactory(Scheme()).WithoutConversion()
 	return newClient(config)
 }
 
@@ -66,6 +68,8 @@ func newClient(config *rest.Config) (Client, error) {
 	if err != nil {
 		return Client{}, fmt.Errorf("make a client for the API server: %w", err)
 	}
+	watched := new(streams)
+	config.NegotiatedSerializer = wire{serializer.NewCodecFactory(Scheme()).WithoutConversion(), watched}
 	group := func(version schema.GroupVersion, path string) rest.Interface {
 		one := rest.CopyConfig(config)
 		one.GroupVersion, one.APIPath = &version, path
@@ -75,7 +79,7 @@ func newClient(config *rest.Config) (Client, error) {
 		}
 		return client
 	}
-	client := Client{Core: group(corev1.SchemeGroupVersion, "/api")}
+	client := Client{Core: group(corev1.SchemeGroupVersion, "/api"), streams: watched}
 	if err == nil {
 		client.Discovery = group(discoveryv1.SchemeGroupVersion, "/apis")
 	}
@@ -102,6 +106,7 @@ func Kubernetes(client Client, nodeName string, allNodes bool) Source {
 		EndpointSlices: watch(client.Discovery, "EndpointSlice", "endpointslices", "!service.kubernetes.io/headless,"+discoveryv1.LabelServiceName, ""),
 		Nodes:          watch(client.Core, "Node", "nodes", "", nodes),
 		Complete:       func() bool { return true },
+		Coming:         client.streams.coming,
 		Contacts:       contacts,
 	}
 }

@@ -17,6 +17,8 @@ type Source struct {
 	// Complete reports whether the objects listed so far are all there are. While it says no,
 	// nothing may be deleted because it is absent.
 	Complete func() bool
+	// Coming, if set, reports whether changes have arrived that are still being read: more is to come at once.
+	Coming func() bool
 	// Contacts, if set, says how it stands with the API server.
 	Contacts *Contacts
 	// Run, if set, does the source's own work until ctx ends.
