@@ -6,7 +6,11 @@ import (
 	"sync"
 	"sync/atomic"
 
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // streamBuffer is what is read of a watch at once, in bytes. HTTP/2 tells the server of every read how much it may send
@@ -19,13 +23,14 @@ type streams struct{ full atomic.Int32 }
 // coming reports whether changes have arrived that are still to be read.
 func (s *streams) coming() bool { return s.full.Load() > 0 }
 
-// wire is a serializer whose watches are read through buffers that are watched themselves.
+// wire is a serializer for one client. Its watches are read through buffers that are watched themselves, and what comes
+// often is decoded by a decoder, a new one for each watch.
 type wire struct {
 	runtime.NegotiatedSerializer
 	streams *streams
 }
 
-// SupportedMediaTypes implements runtime.NegotiatedSerializer.
+// SupportedMediaTypes implements runtime.NegotiatedSerializer. It is called for each request.
 func (w wire) SupportedMediaTypes() []runtime.SerializerInfo {
 	types := w.NegotiatedSerializer.SupportedMediaTypes()
 	list := make([]runtime.SerializerInfo, 0, len(types))
@@ -33,11 +38,57 @@ func (w wire) SupportedMediaTypes() []runtime.SerializerInfo {
 		if info.MediaType == runtime.ContentTypeProtobuf {
 			stream := *info.StreamSerializer
 			stream.Framer = framer{stream.Framer, w.streams}
+			stream.Serializer = events{stream.Serializer}
 			info.StreamSerializer = &stream
+			info.Serializer = lean{info.Serializer, newDecoder()}
 		}
 		list = append(list, info)
 	}
 	return list
+}
+
+// events decodes the events of a watch, with the object in each as it is on the wire, and valid until the next event.
+type events struct{ runtime.Serializer }
+
+// Decode implements runtime.Decoder.
+func (e events) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
+	event, ok := into.(*metav1.WatchEvent)
+	if !ok {
+		return e.Serializer.Decode(data, defaults, into)
+	}
+	var err error
+	if event.Type, event.Object.Raw, err = decodeWatchEvent(data); err != nil {
+		return nil, nil, err
+	}
+	return event, nil, nil
+}
+
+// lean decodes Services and EndpointSlices by the decoder, and the rest as it is usual.
+type lean struct {
+	runtime.Serializer
+	decoder *decoder
+}
+
+// Decode implements runtime.Decoder.
+func (l lean) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
+	version, kind, raw, err := decodeUnknown(data)
+	if into != nil || err != nil {
+		return l.Serializer.Decode(data, defaults, into)
+	}
+	var object runtime.Object
+	gvk := schema.FromAPIVersionAndKind(version, kind)
+	switch gvk {
+	case corev1.SchemeGroupVersion.WithKind("Service"):
+		object, err = l.decoder.decodeService(raw)
+	case discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"):
+		object, err = l.decoder.decodeEndpointSlice(raw)
+	default:
+		return l.Serializer.Decode(data, defaults, into)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return object, &gvk, nil
 }
 
 type framer struct {

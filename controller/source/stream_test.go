@@ -6,7 +6,12 @@ import (
 	"io"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 )
 
@@ -100,5 +105,50 @@ func TestAFrameInPiecesIsWhole(t *testing.T) {
 	}
 	if n, err := r.Read(buf); err != nil || string(buf[:n]) != long || s.coming() {
 		t.Fatalf("%d bytes, %v, more to come: %v", n, err, s.coming())
+	}
+}
+
+// TestWhatAWatchBringsIsDecoded: Services and EndpointSlices without what nobody reads, the rest as it is, and what is
+// broken is an error.
+func TestWhatAWatchBringsIsDecoded(t *testing.T) {
+	codecs := serializer.NewCodecFactory(Scheme()).WithoutConversion()
+	usual, _ := runtime.SerializerInfoForMediaType(codecs.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
+	ours, _ := runtime.SerializerInfoForMediaType(wire{codecs, new(streams)}.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
+	meta := metav1.ObjectMeta{Namespace: "ns", Name: "web", ResourceVersion: "7", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "somebody"}}}
+	bare := metav1.ObjectMeta{Namespace: "ns", Name: "web", ResourceVersion: "7"}
+	for _, c := range []struct{ sent, want runtime.Object }{
+		{&corev1.Service{ObjectMeta: meta}, &corev1.Service{ObjectMeta: bare}},
+		{&discoveryv1.EndpointSlice{ObjectMeta: meta}, &discoveryv1.EndpointSlice{ObjectMeta: bare}},
+		{&corev1.Node{ObjectMeta: meta}, &corev1.Node{ObjectMeta: meta}},
+	} {
+		kinds, _, err := Scheme().ObjectKinds(c.sent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.sent.GetObjectKind().SetGroupVersionKind(kinds[0])
+		data, err := runtime.Encode(usual.Serializer, c.sent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrapped, err := (&metav1.WatchEvent{Type: "ADDED", Object: runtime.RawExtension{Raw: data}}).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var event metav1.WatchEvent
+		if _, _, err := ours.StreamSerializer.Serializer.Decode(wrapped, nil, &event); err != nil || event.Type != "ADDED" {
+			t.Fatalf("%v: %v", event, err)
+		}
+		object, kind, err := ours.Serializer.Decode(event.Object.Raw, nil, nil)
+		if err != nil || *kind != kinds[0] {
+			t.Fatalf("%v, %v", kind, err)
+		}
+		object.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{}) // as clients do
+		if diff := cmp.Diff(c.want, object); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		object, err = runtime.Decode(codecs.DecoderToVersion(ours.Serializer, nil), append(data, 0x0a, 0x7f))
+		if err == nil {
+			t.Errorf("broken: %v", object)
+		}
 	}
 }
