@@ -65,11 +65,7 @@ func (r *Ruleset) DesiredMark(e Entry) uint32 { mark, _ := r.entries.Desired(e);
 func (r *Ruleset) LeadsTo(mark uint32, f Family) int { return r.marks[lead{mark, f}] }
 
 // Settled reports whether the kernel has the entry just as it is desired, or not at all where it is not.
-func (r *Ruleset) Settled(e Entry) bool {
-	actual, there := r.entries.Actual(e)
-	desired, wanted := r.entries.Desired(e)
-	return there == wanted && actual == desired
-}
+func (r *Ruleset) Settled(e Entry) bool { return r.entries.Settled(e) }
 
 // Chains returns every rule, by family.
 func (r *Ruleset) Chains() map[Family][]Chain {
