@@ -16,6 +16,7 @@ type Ruleset struct {
 	options  Options
 	entries  delta.Table[Entry, uint32] // value: the mark
 	marks    map[lead]int               // how many actual entries lead to a mark
+	ops      []Op                       // kept from one write to the next
 	messages uint64
 	writes   uint64
 }
@@ -131,13 +132,14 @@ func (r *Ruleset) ResyncRules() (drift int, err error) {
 // Upsert adds and changes what is pending, except the entries with a mark that ready refuses, in the
 // order of Sets.
 func (r *Ruleset) Upsert(ready func(e Entry, mark uint32) bool) error {
-	var ops []Op
+	ops := r.ops[:0]
 	for e, mark := range r.entries.Upserts() {
 		if mark == 0 || ready(e, mark) {
 			ops = append(ops, Op{Entry: e, Mark: mark})
 		}
 	}
 	slices.SortFunc(ops, compareSets)
+	r.keep(ops)
 	return r.apply(ops)
 }
 
@@ -152,6 +154,15 @@ func (r *Ruleset) Prune(held func(Entry) bool) error {
 	}
 	slices.SortFunc(ops, func(a, b Op) int { return compareSets(b, a) })
 	return r.apply(ops)
+}
+
+// mostKept is how many operations a slice may have room for that is kept for the next write: more are rare.
+const mostKept = 4096
+
+func (r *Ruleset) keep(ops []Op) {
+	if r.ops = ops; cap(ops) > mostKept {
+		r.ops = nil
+	}
 }
 
 // compareSets orders operations as Sets does.
