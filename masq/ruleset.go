@@ -181,7 +181,9 @@ func (r *Ruleset) apply(ops []Op) error {
 			errs = append(errs, fmt.Errorf("ipset %s: %w", op, results[i]))
 			continue
 		}
-		r.count(op.Entry, r.Mark(op.Entry), -1)
+		if op.Entry.Set == Local {
+			r.count(op.Entry, r.Mark(op.Entry), -1)
+		}
 		if op.Delete {
 			r.entries.UnsetActual(op.Entry)
 		} else {
