@@ -44,6 +44,8 @@ type claim struct {
 	claimants []claimant // the first one has it
 	entries   []entry
 	bound     bool // its address is a VIP
+
+	first [1]claimant // room for claimants: mostly there is one
 }
 
 // claimant is a Service that wants a virtual server.
@@ -63,7 +65,10 @@ func (c claimant) compare(o claimant) int {
 		}
 		return 1
 	}
-	return cmp.Or(given(c.kind)-given(o.kind), c.created.Compare(o.created), cmp.Compare(c.name.String(), o.name.String()))
+	if order := cmp.Or(given(c.kind)-given(o.kind), c.created.Compare(o.created)); order != 0 {
+		return order
+	}
+	return cmp.Compare(c.name.String(), o.name.String())
 }
 
 // held is what one Service claims at present.
@@ -111,34 +116,30 @@ type replaced struct {
 
 // replace makes the Service's claims exactly what was rendered.
 func (c *claims) replace(name types.NamespacedName, created time.Time, r render.Rendered) (result replaced) {
-	before := c.names[name]
-	if before == nil {
-		before = new(held)
+	it := c.names[name]
+	if it == nil {
+		it = new(held)
 	}
-	now := &held{
-		hairpin: r.Hairpin, external: r.External,
+	before, now := *it, held{
+		servers: it.servers, hairpin: r.Hairpin, external: r.External,
 		noLocalInternal: r.NoLocalInternal, noLocalExternal: r.NoLocalExternal,
 	}
 	c.noLocalInternal += change(before.noLocalInternal, now.noLocalInternal)
 	c.noLocalExternal += change(before.noLocalExternal, now.noLocalExternal)
-	marks := c.replaceLocals(name, before, now, r, &result)
-	wanted := make(map[ipvs.Key]struct{}, len(r.Servers))
-	for _, server := range r.Servers {
-		wanted[server.Key] = struct{}{}
+	marks := c.replaceLocals(name, &before, &now, &r, &result)
+	if !slices.EqualFunc(before.servers, r.Servers, func(k ipvs.Key, s render.Server) bool { return k == s.Key }) {
+		now.servers = keysOf(r.Servers)
+		result.woken = c.releaseOthers(name, before.servers, now.servers)
 	}
-	for _, key := range before.servers {
-		if _, stays := wanted[key]; !stays {
-			result.woken = append(result.woken, c.release(key, name)...)
-		}
-	}
-	for _, server := range r.Servers {
-		now.servers = append(now.servers, server.Key)
-		result.woken = append(result.woken, c.claim(server.Key, claimant{name, created, server.Kind})...)
-		if winner := c.servers[server.Key].claimants[0].name; winner != name {
+	for i := range r.Servers {
+		server := &r.Servers[i]
+		claim, woken := c.claim(server.Key, claimant{name, created, server.Kind})
+		result.woken = append(result.woken, woken...)
+		if winner := claim.claimants[0].name; winner != name {
 			result.losses = append(result.losses, lost{server.Key, winner})
 			continue
 		}
-		c.set(server, marks, r.Settings.DrainTimeout)
+		c.set(claim, server, marks, r.Settings.DrainTimeout)
 		if result.localsTurned {
 			c.turn(server.Key)
 		}
@@ -148,9 +149,35 @@ func (c *claims) replace(name types.NamespacedName, created time.Time, r render.
 	if len(now.servers) == 0 && len(now.external) == 0 {
 		delete(c.names, name)
 	} else {
-		c.names[name] = now
+		*it = now
+		c.names[name] = it
 	}
 	return result
+}
+
+// releaseOthers releases the virtual servers that the Service had and does not want any more.
+func (c *claims) releaseOthers(name types.NamespacedName, before, now []ipvs.Key) (woken []types.NamespacedName) {
+	if len(before) == 0 {
+		return nil
+	}
+	wanted := make(map[ipvs.Key]struct{}, len(now))
+	for _, key := range now {
+		wanted[key] = struct{}{}
+	}
+	for _, key := range before {
+		if _, stays := wanted[key]; !stays {
+			woken = append(woken, c.release(key, name)...)
+		}
+	}
+	return woken
+}
+
+func keysOf(servers []render.Server) []ipvs.Key {
+	keys := make([]ipvs.Key, len(servers))
+	for i := range servers {
+		keys[i] = servers[i].Key
+	}
+	return keys
 }
 
 // change is by how much a count of Services changes.
@@ -165,7 +192,7 @@ func change(before, now bool) int {
 }
 
 // set makes the virtual server desired as rendered, for the Service that has it.
-func (c *claims) set(s render.Server, marks []uint32, drain *time.Duration) {
+func (c *claims) set(claim *claim, s *render.Server, marks []uint32, drain *time.Duration) {
 	mark := c.marks.numbers.Drop()
 	if s.Outside == render.OutsideLocal {
 		mark = marks[s.Local]
@@ -173,28 +200,37 @@ func (c *claims) set(s render.Server, marks []uint32, drain *time.Duration) {
 	if c.setServer(s.Key, s.Config, s.Reals, drain) {
 		c.turn(s.Key)
 	}
-	claim := c.servers[s.Key]
-	c.replaceEntries(claim, entriesOf(s, mark))
+	var room [4]entry
+	c.replaceEntries(claim, appendEntries(room[:0], s, mark))
 	c.bind(s.Key.Addr.Addr(), claim, s.Kind != render.NodePort)
 }
 
-// replaceEntries makes these the entries of a virtual server. There may be very many: whoever writes a
+// replaceEntries makes these the entries of a virtual server. It does not keep the slice. There may be very many: whoever writes a
 // Service may give it as many source ranges as the API server takes.
 func (c *claims) replaceEntries(claim *claim, now []entry) {
 	if slices.Equal(claim.entries, now) {
 		return
 	}
+	for _, e := range now {
+		c.masq.SetMark(e.Entry, e.mark)
+	}
+	if len(claim.entries) > 0 {
+		c.unsetOthers(claim.entries, now)
+	}
+	claim.entries = slices.Clone(now)
+}
+
+// unsetOthers makes the entries undesired that were there before and are not now.
+func (c *claims) unsetOthers(before, now []entry) {
 	stay := make(map[masq.Entry]struct{}, len(now))
 	for _, e := range now {
 		stay[e.Entry] = struct{}{}
-		c.masq.SetMark(e.Entry, e.mark)
 	}
-	for _, e := range claim.entries {
+	for _, e := range before {
 		if _, stays := stay[e.Entry]; !stays {
 			c.masq.Unset(e.Entry)
 		}
 	}
-	claim.entries = now
 }
 
 func (c *claims) setServer(k ipvs.Key, v ipvs.VirtualServer, reals ipvs.Reals, drain *time.Duration) (turned bool) {
@@ -222,12 +258,14 @@ func (c *claims) bind(addr netip.Addr, claim *claim, bound bool) {
 
 // claim adds or keeps the Service among those that want the virtual server. It returns the others, if
 // another one has it now: the one that has got or lost it, and those that know by name who has it.
-func (c *claims) claim(key ipvs.Key, me claimant) (woken []types.NamespacedName) {
-	it := c.servers[key]
+func (c *claims) claim(key ipvs.Key, me claimant) (it *claim, woken []types.NamespacedName) {
+	it = c.servers[key]
 	if it == nil {
 		c.generation++
-		c.servers[key] = &claim{claimants: []claimant{me}}
-		return nil
+		it = new(claim)
+		it.claimants = append(it.first[:0], me)
+		c.servers[key] = it
+		return it, nil
 	}
 	before := it.claimants[0]
 	it.without(me.name)
@@ -235,10 +273,10 @@ func (c *claims) claim(key ipvs.Key, me claimant) (woken []types.NamespacedName)
 	slices.SortFunc(it.claimants, claimant.compare)
 	if now := it.claimants[0]; now.name == before.name {
 		c.generation += uint64(change(false, now.kind != before.kind))
-		return nil
+		return it, nil
 	}
 	c.generation++
-	return it.others(me.name) // one deleted and created again is younger now and may have lost
+	return it, it.others(me.name) // one deleted and created again is younger now and may have lost
 }
 
 // release removes the Service from those that want the virtual server. It returns the others, if

@@ -14,9 +14,9 @@ type entry struct {
 	mark uint32
 }
 
-// entriesOf returns what the sets say about a virtual server. mark is that of its local endpoints.
-func entriesOf(s render.Server, mark uint32) []entry {
-	list := []entry{{served(s.Key), 0}}
+// appendEntries appends what the sets say about a virtual server. mark is that of its local endpoints.
+func appendEntries(list []entry, s *render.Server, mark uint32) []entry {
+	list = append(list, entry{served(s.Key), 0})
 	add := func(wanted bool, set masq.Set, mark uint32) {
 		if wanted {
 			list = append(list, entry{frontend(set, s.Key), mark})
@@ -51,8 +51,9 @@ type counts map[netip.Addr]int
 
 // add reports whether this is the first one.
 func (c counts) add(addr netip.Addr) bool {
+	before := len(c)
 	c[addr]++
-	return c[addr] == 1
+	return len(c) > before
 }
 
 // remove reports whether this was the last one.

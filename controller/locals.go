@@ -11,7 +11,7 @@ import (
 // replaceLocals makes the virtual servers of local endpoints desired, under marks of their own, and
 // returns the mark of each Local that was rendered. Where no mark is left it is the one to drop by:
 // better no answer than one that goes to the wrong place.
-func (c *claims) replaceLocals(name types.NamespacedName, before, now *held, r render.Rendered, result *replaced) []uint32 {
+func (c *claims) replaceLocals(name types.NamespacedName, before, now *held, r *render.Rendered, result *replaced) []uint32 {
 	if len(r.Locals) > 0 {
 		now.locals, now.owners = make(map[ipvs.Key]struct{}), make(map[markOwner]struct{})
 	}
@@ -56,7 +56,7 @@ func (c *claims) replaceLocals(name types.NamespacedName, before, now *held, r r
 
 // remembered yields the marks that the kernel has for the addresses of a Local, those alone to which
 // nothing but this Service leads: what else does would lead to these endpoints.
-func (c *claims) remembered(r render.Rendered, local int) func(func(uint32) bool) {
+func (c *claims) remembered(r *render.Rendered, local int) func(func(uint32) bool) {
 	return func(yield func(uint32) bool) {
 		mine := make(map[uint32]int)
 		for _, s := range r.Servers {

@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -26,7 +28,9 @@ func (c *Controller) renderService(name types.NamespacedName) (woken []types.Nam
 		c.answerHealthChecks(name, rendered.Health)
 		c.replaceRelays(name, rendered.Relays)
 	}
-	c.log.Debug("rendered", "service", name.String(), "servers", len(rendered.Servers), "reason", rendered.Reason)
+	if c.log.Enabled(context.Background(), slog.LevelDebug) { // else nobody need put the words together
+		c.log.Debug("rendered", "service", name.String(), "servers", len(rendered.Servers), "reason", rendered.Reason)
+	}
 	return result.woken
 }
 

@@ -1,6 +1,7 @@
 package dummyif
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/fairlead-lb/fairlead/internal/kerneltest"
@@ -18,4 +19,16 @@ func TestEncoding(t *testing.T) {
 		encode(&b, 5, parse(t, command))
 		return b.Bytes(0)
 	})
+}
+
+func BenchmarkEncode(b *testing.B) {
+	address := Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("10.96.0.1")}}
+	route := Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("fd00::1"), Route: true}}
+	var batch nlbatch.Batch
+	b.ReportAllocs()
+	for b.Loop() {
+		batch.Reset()
+		encode(&batch, 5, address)
+		encode(&batch, 5, route)
+	}
 }

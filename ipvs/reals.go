@@ -105,6 +105,14 @@ type realChange struct {
 	gone bool
 }
 
+// settles reports that the change is all that is to be done about a difference.
+func (c realChange) settles(want, have *Real) bool {
+	if want == nil {
+		return c.gone && c.Addr == have.Addr
+	}
+	return !c.gone && c.Real == *want
+}
+
 // with returns the real servers after the changes, which are sorted by address.
 func (r Reals) with(changes []realChange) Reals {
 	after := make(Reals, 0, len(r)+len(changes))

@@ -31,6 +31,9 @@ type Table struct {
 	drains       map[realKey]drain
 	removed      map[realKey]struct{} // real servers that are there, and were desired until they were not
 
+	ops     []Op         // kept from one write to the next: see write
+	changes []realChange // the same: see done
+
 	realServers int // actual ones
 	connections int // of the real servers that the last audit has read so far
 	counted     int // of the whole audit before
@@ -130,12 +133,13 @@ func (t *Table) HasAddr(addr netip.Addr) bool { return len(t.at[addr]) > 0 }
 // Upsert adds and changes what is pending, except the virtual servers that ready refuses: virtual
 // servers before their real servers, everything in one batch. What fails stays pending.
 func (t *Table) Upsert(ready func(Key) bool) error {
-	var ops []Op
+	ops := t.ops[:0]
 	for k := range t.dirty {
 		if s := t.servers[k]; s.wanted && ready(k) {
 			ops = s.upsertOps(ops, k)
 		}
 	}
+	t.ops = kept(ops)
 	return t.apply(ops)
 }
 
@@ -188,7 +192,7 @@ func (t *Table) apply(ops []Op) error {
 // should know of.
 func (t *Table) done(ops []Op, results, errs []error) []error {
 	k := ops[0].Key
-	var changes []realChange
+	changes := t.changes[:0]
 	for i, op := range ops {
 		var err error
 		if results != nil {
@@ -210,10 +214,37 @@ func (t *Table) done(ops []Op, results, errs []error) []error {
 		}
 	}
 	if s := t.servers[k]; s != nil && len(changes) > 0 {
-		t.setActualReals(k, s, s.thereReals.with(changes))
+		t.setActualReals(k, s, s.after(changes))
 		t.touch(k, s)
 	}
+	t.changes = kept(changes)
 	return errs
+}
+
+// after returns the real servers that are there after the changes. Mostly these are the ones that are desired.
+func (s *server) after(changes []realChange) Reals {
+	n := 0
+	for want, have := range s.difference() {
+		if n == len(changes) || !changes[n].settles(want, have) {
+			return s.thereReals.with(changes)
+		}
+		n++
+	}
+	if n < len(changes) {
+		return s.thereReals.with(changes)
+	}
+	return s.wantReals
+}
+
+// mostKept is how long a slice may be that is kept for the next write: longer ones are rare.
+const mostKept = 4096
+
+// kept returns the slice, to be used again, unless it is so long that it had better go.
+func kept[T any](s []T) []T {
+	if cap(s) > mostKept {
+		return nil
+	}
+	return s
 }
 
 func (t *Table) setActual(k Key, v VirtualServer) {

@@ -1,6 +1,7 @@
 package masq
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/fairlead-lb/fairlead/internal/kerneltest"
@@ -18,4 +19,16 @@ func TestEncoding(t *testing.T) {
 		encodeOp(&b, script(t, command)[0])
 		return b.Bytes(0)
 	})
+}
+
+func BenchmarkEncode(b *testing.B) {
+	served := Op{Entry: Entry{Set: Served, Protocol: 6, Port: 80, Addr: netip.MustParseAddr("10.96.0.1")}}
+	local := Op{Entry: Entry{Set: Local, Protocol: 6, Port: 80, Addr: netip.MustParseAddr("fd00::1")}, Mark: 1}
+	var batch nlbatch.Batch
+	b.ReportAllocs()
+	for b.Loop() {
+		batch.Reset()
+		encodeOp(&batch, served)
+		encodeOp(&batch, local)
+	}
 }

@@ -16,6 +16,7 @@ type Ruleset struct {
 	options  Options
 	entries  delta.Table[Entry, uint32] // value: the mark
 	marks    map[lead]int               // how many actual entries lead to a mark
+	ops      []Op                       // kept from one write to the next
 	messages uint64
 	writes   uint64
 }
@@ -65,11 +66,7 @@ func (r *Ruleset) DesiredMark(e Entry) uint32 { mark, _ := r.entries.Desired(e);
 func (r *Ruleset) LeadsTo(mark uint32, f Family) int { return r.marks[lead{mark, f}] }
 
 // Settled reports whether the kernel has the entry just as it is desired, or not at all where it is not.
-func (r *Ruleset) Settled(e Entry) bool {
-	actual, there := r.entries.Actual(e)
-	desired, wanted := r.entries.Desired(e)
-	return there == wanted && actual == desired
-}
+func (r *Ruleset) Settled(e Entry) bool { return r.entries.Settled(e) }
 
 // Chains returns every rule, by family.
 func (r *Ruleset) Chains() map[Family][]Chain {
@@ -135,13 +132,14 @@ func (r *Ruleset) ResyncRules() (drift int, err error) {
 // Upsert adds and changes what is pending, except the entries with a mark that ready refuses, in the
 // order of Sets.
 func (r *Ruleset) Upsert(ready func(e Entry, mark uint32) bool) error {
-	var ops []Op
+	ops := r.ops[:0]
 	for e, mark := range r.entries.Upserts() {
 		if mark == 0 || ready(e, mark) {
 			ops = append(ops, Op{Entry: e, Mark: mark})
 		}
 	}
 	slices.SortFunc(ops, compareSets)
+	r.keep(ops)
 	return r.apply(ops)
 }
 
@@ -156,6 +154,15 @@ func (r *Ruleset) Prune(held func(Entry) bool) error {
 	}
 	slices.SortFunc(ops, func(a, b Op) int { return compareSets(b, a) })
 	return r.apply(ops)
+}
+
+// mostKept is how many operations a slice may have room for that is kept for the next write: more are rare.
+const mostKept = 4096
+
+func (r *Ruleset) keep(ops []Op) {
+	if r.ops = ops; cap(ops) > mostKept {
+		r.ops = nil
+	}
 }
 
 // compareSets orders operations as Sets does.
@@ -174,7 +181,9 @@ func (r *Ruleset) apply(ops []Op) error {
 			errs = append(errs, fmt.Errorf("ipset %s: %w", op, results[i]))
 			continue
 		}
-		r.count(op.Entry, r.Mark(op.Entry), -1)
+		if op.Entry.Set == Local {
+			r.count(op.Entry, r.Mark(op.Entry), -1)
+		}
 		if op.Delete {
 			r.entries.UnsetActual(op.Entry)
 		} else {

@@ -96,3 +96,11 @@ func FuzzDecodeEntries(f *testing.F) {
 		}
 	})
 }
+
+func TestRankIsThePlaceInSets(t *testing.T) {
+	for i, set := range Sets() {
+		if got := set.rank(); got != i {
+			t.Errorf("rank of %s is %d, want %d", set.Name(IPv4), got, i)
+		}
+	}
+}

@@ -54,24 +54,25 @@ func order() [8]Set {
 
 // rank is the set's place in Sets.
 func (s Set) rank() int {
-	for i, set := range order() {
-		if set == s {
-			return i
-		}
-	}
-	return 0
+	return [...]int{Allowed: 0, Restricted: 1, Drop: 2, Local: 3, Masquerade: 4, Served: 5, VIPs: 6, Hairpin: 7}[s]
 }
 
 // Name returns the name of the set in the kernel.
 func (s Set) Name(f Family) string {
-	prefix := "FAIRLEAD-"
-	if f == IPv6 {
-		prefix = "FAIRLEAD-6-"
-	}
-	return prefix + map[Set]string{
-		VIPs: "VIP", Served: "SERVED", Hairpin: "HAIRPIN", Masquerade: "MASQ",
-		Local: "LOCAL", Drop: "DROP", Restricted: "RESTRICTED", Allowed: "ALLOWED",
+	names := [...][2]string{
+		VIPs:       {"FAIRLEAD-VIP", "FAIRLEAD-6-VIP"},
+		Served:     {"FAIRLEAD-SERVED", "FAIRLEAD-6-SERVED"},
+		Hairpin:    {"FAIRLEAD-HAIRPIN", "FAIRLEAD-6-HAIRPIN"},
+		Masquerade: {"FAIRLEAD-MASQ", "FAIRLEAD-6-MASQ"},
+		Local:      {"FAIRLEAD-LOCAL", "FAIRLEAD-6-LOCAL"},
+		Drop:       {"FAIRLEAD-DROP", "FAIRLEAD-6-DROP"},
+		Restricted: {"FAIRLEAD-RESTRICTED", "FAIRLEAD-6-RESTRICTED"},
+		Allowed:    {"FAIRLEAD-ALLOWED", "FAIRLEAD-6-ALLOWED"},
 	}[s]
+	if f == IPv6 {
+		return names[1]
+	}
+	return names[0]
 }
 
 // Type returns ipset's name of the set's type.

@@ -12,16 +12,19 @@ import (
 type addresses map[netip.Addr]struct{}
 
 // add reports whether the address is new.
-func (a addresses) add(addr netip.Addr) bool {
-	before := len(a)
-	a[addr] = struct{}{}
-	return len(a) > before
+func (a *addresses) add(addr netip.Addr) bool {
+	if *a == nil {
+		*a = make(addresses)
+	}
+	before := len(*a)
+	(*a)[addr] = struct{}{}
+	return len(*a) > before
 }
 
 // clusterIPs returns the Service's usable cluster IPs and notes in which families it has any: in
 // another one it has no other address either.
 func (w *work) clusterIPs() (vips []netip.Addr) {
-	seen := make(addresses)
+	var seen addresses
 	for _, text := range ClusterIPs(w.svc) {
 		vip, ok := w.address("cluster IP", text)
 		if !ok || !seen.add(vip) {
@@ -50,7 +53,7 @@ func (w *work) ingressIPs() (vips []netip.Addr) {
 	if w.svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return nil
 	}
-	seen := make(addresses)
+	var seen addresses
 	for _, ingress := range w.svc.Status.LoadBalancer.Ingress {
 		if ingress.IP == "" || ingress.IPMode != nil && *ingress.IPMode != corev1.LoadBalancerIPModeVIP {
 			continue
@@ -63,7 +66,7 @@ func (w *work) ingressIPs() (vips []netip.Addr) {
 }
 
 func (w *work) externalIPs() (vips []netip.Addr) {
-	seen := make(addresses)
+	var seen addresses
 	for _, text := range w.svc.Spec.ExternalIPs {
 		vip, ok := w.borrowed(ExternalIP, "external IP", text)
 		if !ok || !seen.add(vip) {

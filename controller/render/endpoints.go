@@ -11,7 +11,9 @@ import (
 
 // endpoints is what a Service's slices say, merged: of each port name and protocol the endpoints, sorted
 // by address, each once.
-type endpoints map[portKey][]located
+type endpoints struct {
+	few[portKey, []located]
+}
 
 type portKey struct {
 	name     string
@@ -36,8 +38,7 @@ type endpoint struct {
 }
 
 // collect merges the slices.
-func collect(list []*Slice, o *Options, s Settings, problem complain) endpoints {
-	all := make(endpoints, 1)
+func collect(list []*Slice, o *Options, s Settings, problem complain) (all endpoints) {
 	here := unique.Make(o.NodeName)
 	total := 0
 	for _, slice := range list {
@@ -52,18 +53,18 @@ func collect(list []*Slice, o *Options, s Settings, problem complain) endpoints 
 			weight = 1
 		}
 		for _, p := range slice.ports {
-			port := all[p.key]
-			if port == nil {
-				port = make([]located, 0, total)
+			port := all.at(p.key)
+			if *port == nil {
+				*port = make([]located, 0, total)
 			}
 			for i, e := range slice.endpoints {
-				port = append(port, located{netip.AddrPortFrom(slice.Addresses[i], p.number), e.on(here, o, weight)})
+				*port = append(*port, located{netip.AddrPortFrom(slice.Addresses[i], p.number), e.on(here, o, weight)})
 			}
-			all[p.key] = port
 		}
 	}
-	for key, port := range all {
-		all[key] = once(port)
+	for i := range all.pairs {
+		port := &all.pairs[i].value
+		*port = once(*port)
 	}
 	return all
 }
@@ -107,8 +108,8 @@ func (e endpoint) rank() (rank int) {
 // itself and answers for it on the sockets of that family.
 func (all endpoints) localReady(ipv4, ipv6 bool) int {
 	v4, v6 := make(map[netip.Addr]struct{}), make(map[netip.Addr]struct{})
-	for _, port := range all {
-		for _, e := range port {
+	for _, port := range all.pairs {
+		for _, e := range port.value {
 			switch addr := e.at.Addr(); {
 			case !e.local || !e.ready || e.terminating || e.weight == 0: // 0 is maintenance
 			case addr.Is4() && ipv4:
@@ -125,8 +126,8 @@ func (all endpoints) localReady(ipv4, ipv6 bool) int {
 // sorted.
 func (all endpoints) hairpin(ipv4, ipv6 bool) []netip.Addr {
 	var addrs []netip.Addr
-	for _, port := range all {
-		for _, e := range port {
+	for _, port := range all.pairs {
+		for _, e := range port.value {
 			addr := e.at.Addr()
 			if e.somehere && (addr.Is4() && ipv4 || addr.Is6() && ipv6) {
 				addrs = append(addrs, addr)

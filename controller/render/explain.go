@@ -78,7 +78,8 @@ func (e *explainer) room(key portKey, ipv4 bool) room {
 	if known {
 		return r
 	}
-	r = room{port: ofFamily(e.all[key], ipv4)}
+	all, _ := e.all.get(key)
+	r = room{port: ofFamily(all, ipv4)}
 	r.choice, r.near = choose(r.port, ipv4), nearness(r.port)
 	for _, one := range r.port {
 		r.anyReady = r.anyReady || one.ready

@@ -9,20 +9,20 @@ import (
 	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
-// work is the state of one rendering.
+// work is the state of one rendering. What is rendered is part of it, so that all of it is on the stack.
 type work struct {
-	*Rendered
+	Rendered
 	svc        *corev1.Service
 	o          Options
 	all        endpoints
 	config     ipvs.VirtualServer
 	policies   policies
 	restricts  ranges
-	ipv4, ipv6 bool              // the families in which the Service has a cluster IP
-	seen       map[ipvs.Key]port // which port each is for
-	choices    map[choiceKey]choice
-	locals     map[choiceKey]int // indexes in Locals
-	wanted     addresses         // those in External
+	ipv4, ipv6 bool                // the families in which the Service has a cluster IP
+	seen       few[ipvs.Key, port] // which port each is for
+	choices    few[choiceKey, choice]
+	locals     few[choiceKey, int] // indexes in Locals
+	wanted     addresses           // those in External
 }
 
 // choiceKey is a port in one family.
@@ -69,7 +69,8 @@ func (w *work) frontends() {
 }
 
 func (w *work) ports() (ports []port) {
-	spec := w.svc.Spec
+	spec := &w.svc.Spec
+	ports = make([]port, 0, len(spec.Ports))
 	for _, p := range spec.Ports {
 		protocol, ok := protocolOf(p.Protocol)
 		if !ok || p.Port < 1 || p.Port > 65535 {
@@ -93,10 +94,11 @@ func (w *work) ports() (ports []port) {
 // choice returns which endpoints serve a port in the family of an address.
 func (w *work) choice(p port, addr netip.Addr) choice {
 	key := choiceKey{portKey{p.name, p.protocol}, addr.Is4()}
-	c, known := w.choices[key]
+	c, known := w.choices.get(key)
 	if !known {
-		c = choose(w.all[key.port], addr.Is4())
-		w.choices[key] = c
+		all, _ := w.all.get(key.port)
+		c = choose(all, addr.Is4())
+		*w.choices.at(key) = c
 	}
 	return c
 }
@@ -142,10 +144,10 @@ func (w *work) external(p port, kind Kind, at netip.AddrPort) {
 // local returns the index of the port's Local in a family.
 func (w *work) local(p port, reals ipvs.Reals, ipv6 bool) int {
 	key := choiceKey{portKey{p.name, p.protocol}, !ipv6}
-	i, known := w.locals[key]
+	i, known := w.locals.get(key)
 	if !known {
 		i = len(w.Locals)
-		w.locals[key] = i
+		*w.locals.at(key) = i
 		w.Locals = append(w.Locals, Local{p.name, p.protocol, ipv6, w.byMark(), reals})
 	}
 	return i
@@ -155,7 +157,7 @@ func (w *work) local(p port, reals ipvs.Reals, ipv6 bool) int {
 // balancer and external IP, is one; two ports are a problem.
 func (w *work) taken(p port, at netip.AddrPort) bool {
 	key := ipvs.Key{Addr: at, Protocol: p.protocol}
-	other, twice := w.seen[key]
+	other, twice := w.seen.get(key)
 	if twice && other != p {
 		w.problem(badPort, "port %q: %s is that of port %q already", p.name, key, other.name)
 	}
@@ -180,7 +182,7 @@ func (w *work) byMark() ipvs.VirtualServer {
 
 func (w *work) add(p port, s Server, at netip.AddrPort) {
 	s.Key, s.Config = ipvs.Key{Addr: at, Protocol: p.protocol}, w.config
-	w.seen[s.Key] = p
+	*w.seen.at(s.Key) = p
 	w.Servers = append(w.Servers, s)
 }
 
@@ -204,7 +206,7 @@ func (w *work) relay(p port) {
 
 // health returns what the Service's health check server answers.
 func (w *work) health() Health {
-	spec := w.svc.Spec
+	spec := &w.svc.Spec
 	if spec.Type != corev1.ServiceTypeLoadBalancer || !w.policies.externalLocal || spec.HealthCheckNodePort == 0 {
 		return Health{}
 	}

@@ -146,32 +146,25 @@ const (
 // order makes no difference. The Service may be nil, which renders to nothing. before are the settings
 // of the last time: a bad annotation leaves them in force.
 func Service(svc *corev1.Service, endpointSlices []*Slice, o Options, before Settings) Rendered {
-	var r Rendered
-	if r.Reason = unserved(svc); r.Reason != "" {
-		return r
+	if reason := unserved(svc); reason != "" {
+		return Rendered{Reason: reason}
 	}
-	r.Settings = settings(svc, endpointSlices, o, before, r.problem)
-	w := work{Rendered: &r, svc: svc, o: o,
-		all:       collect(endpointSlices, &o, r.Settings, r.problem),
-		config:    config(svc, r.Settings, r.problem),
-		policies:  policiesOf(svc),
-		seen:      make(map[ipvs.Key]port),
-		choices:   make(map[choiceKey]choice),
-		locals:    make(map[choiceKey]int),
-		wanted:    make(addresses),
-		restricts: restriction(svc, r.problem),
-	}
+	w := work{svc: svc, o: o, policies: policiesOf(svc)}
+	w.Settings = settings(svc, endpointSlices, &w.o, before, w.problem)
+	w.all = collect(endpointSlices, &w.o, w.Settings, w.problem)
+	w.config = config(svc, w.Settings, w.problem)
+	w.restricts = restriction(svc, w.problem)
 	w.frontends()
-	r.Hairpin = w.all.hairpin(r.families())
-	r.Health = w.health()
-	if len(r.Servers) == 0 {
-		r.Reason = "no usable address and port"
+	w.Hairpin = w.all.hairpin(w.families())
+	w.Health = w.health()
+	if len(w.Servers) == 0 {
+		w.Reason = "no usable address and port"
 	}
-	slices.SortFunc(r.Problems, func(a, b Problem) int {
+	slices.SortFunc(w.Problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Text, b.Text), cmp.Compare(a.Reason, b.Reason))
 	})
-	r.Problems = slices.Compact(r.Problems)
-	return r
+	w.Problems = slices.Compact(w.Problems)
+	return w.Rendered
 }
 
 // families returns in which families there are virtual servers.

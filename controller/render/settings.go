@@ -33,7 +33,7 @@ func (s Settings) Zero(o Options) bool {
 }
 
 // settings reads the annotations. What cannot be used is a problem, and what was in force before stays.
-func settings(svc *corev1.Service, endpointSlices []*Slice, o Options, before Settings, problem complain) Settings {
+func settings(svc *corev1.Service, endpointSlices []*Slice, o *Options, before Settings, problem complain) Settings {
 	s := Settings{Scheduler: o.Scheduler, Flags: o.Flags}
 	if before.Scheduler == "" {
 		before.Scheduler, before.Flags = o.Scheduler, o.Flags
@@ -59,7 +59,7 @@ func settings(svc *corev1.Service, endpointSlices []*Slice, o Options, before Se
 
 // scheduling reads the two annotations that go together. Flags are those of the scheduler: an
 // annotation for another scheduler leaves the configured flags behind.
-func scheduling(annotations map[string]string, o Options) (scheduler string, flags ipvs.Flags, err error) {
+func scheduling(annotations map[string]string, o *Options) (scheduler string, flags ipvs.Flags, err error) {
 	name, own := annotations[AnnotationScheduler]
 	text, ownFlags := annotations[AnnotationFlags]
 	if !own {

@@ -2,18 +2,15 @@
 // them is never computed: it is already known.
 package delta
 
-import (
-	"iter"
-	"maps"
-)
+import "iter"
 
 // Table holds, for each key, a desired and an actual value, and knows at every moment which keys
 // differ. Setting a value costs O(1); finding the pending work costs O(pending), never O(table).
 //
 // The zero Table is ready to use. It is not safe for concurrent use: one goroutine owns it.
 type Table[K, V comparable] struct {
-	rows    map[K]row[V]
-	pending map[K]struct{}
+	settled map[K]V      // what is there just as desired: there may be very many
+	pending map[K]row[V] // the others
 }
 
 type row[V comparable] struct {
@@ -27,62 +24,75 @@ func (r row[V]) settled() bool {
 
 // Set makes v the desired value of k.
 func (t *Table[K, V]) Set(k K, v V) {
-	r := t.rows[k]
-	r.desired, r.hasDesired = v, true
-	t.store(k, r)
+	before := t.row(k)
+	after := before
+	after.desired, after.hasDesired = v, true
+	t.store(k, before, after)
 }
 
 // Unset makes k no longer desired.
 func (t *Table[K, V]) Unset(k K) {
-	r := t.rows[k]
-	var zero V
-	r.desired, r.hasDesired = zero, false
-	t.store(k, r)
+	before := t.row(k)
+	after := row[V]{actual: before.actual, hasActual: before.hasActual}
+	t.store(k, before, after)
 }
 
 // SetActual records that k is there, with value v.
 func (t *Table[K, V]) SetActual(k K, v V) {
-	r := t.rows[k]
-	r.actual, r.hasActual = v, true
-	t.store(k, r)
+	before := t.row(k)
+	after := before
+	after.actual, after.hasActual = v, true
+	t.store(k, before, after)
 }
 
 // UnsetActual records that k is not there.
 func (t *Table[K, V]) UnsetActual(k K) {
-	r := t.rows[k]
-	var zero V
-	r.actual, r.hasActual = zero, false
-	t.store(k, r)
+	before := t.row(k)
+	after := row[V]{desired: before.desired, hasDesired: before.hasDesired}
+	t.store(k, before, after)
 }
 
-// store keeps the row and its place among the pending keys. Empty maps are dropped: a Table per
-// virtual server is common, and most have nothing pending.
-func (t *Table[K, V]) store(k K, r row[V]) {
-	if !r.hasDesired && !r.hasActual {
-		delete(t.rows, k)
-	} else {
-		if t.rows == nil {
-			t.rows = make(map[K]row[V])
-		}
-		t.rows[k] = r
+// row returns both sides of k.
+func (t *Table[K, V]) row(k K) row[V] {
+	if r, pending := t.pending[k]; pending {
+		return r
 	}
-	if !r.settled() {
-		if t.pending == nil {
-			t.pending = make(map[K]struct{})
-		}
-		t.pending[k] = struct{}{}
+	v, there := t.settled[k]
+	return row[V]{v, v, there, there}
+}
+
+// store puts the row of k where it belongs. A map of pending keys that has become empty is dropped: it would keep the
+// size that it once had, and ranging over the next few keys would cost as much.
+func (t *Table[K, V]) store(k K, before, after row[V]) {
+	if after == before {
 		return
 	}
-	delete(t.pending, k)
-	if len(t.pending) == 0 {
+	if !after.settled() {
+		if before.settled() {
+			delete(t.settled, k)
+		}
+		if t.pending == nil {
+			t.pending = make(map[K]row[V])
+		}
+		t.pending[k] = after
+		return
+	}
+	if delete(t.pending, k); len(t.pending) == 0 {
 		t.pending = nil
 	}
+	if !after.hasDesired {
+		return
+	}
+	if t.settled == nil {
+		t.settled = make(map[K]V)
+	}
+	t.settled[k] = after.desired
 }
 
 // ReplaceActual makes the actual side equal to what a complete dump showed.
 func (t *Table[K, V]) ReplaceActual(dump map[K]V) {
-	for k, r := range t.rows {
-		if _, seen := dump[k]; r.hasActual && !seen {
+	for k := range t.AllActual() {
+		if _, seen := dump[k]; !seen {
 			t.UnsetActual(k)
 		}
 	}
@@ -92,10 +102,13 @@ func (t *Table[K, V]) ReplaceActual(dump map[K]V) {
 }
 
 // Desired returns the desired value of k.
-func (t *Table[K, V]) Desired(k K) (V, bool) { r := t.rows[k]; return r.desired, r.hasDesired }
+func (t *Table[K, V]) Desired(k K) (V, bool) { r := t.row(k); return r.desired, r.hasDesired }
 
 // Actual returns the actual value of k.
-func (t *Table[K, V]) Actual(k K) (V, bool) { r := t.rows[k]; return r.actual, r.hasActual }
+func (t *Table[K, V]) Actual(k K) (V, bool) { r := t.row(k); return r.actual, r.hasActual }
+
+// Settled reports whether k is there just as desired, or is not there and not desired.
+func (t *Table[K, V]) Settled(k K) bool { _, pending := t.pending[k]; return !pending }
 
 // Pending is the number of keys whose desired and actual values differ.
 func (t *Table[K, V]) Pending() int { return len(t.pending) }
@@ -104,8 +117,8 @@ func (t *Table[K, V]) Pending() int { return len(t.pending) }
 // be changed while ranging; a key settled meanwhile may still be yielded.
 func (t *Table[K, V]) Upserts() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		for k := range t.pending {
-			if r := t.rows[k]; r.hasDesired && !yield(k, r.desired) {
+		for k, r := range t.pending {
+			if r.hasDesired && !yield(k, r.desired) {
 				return
 			}
 		}
@@ -116,8 +129,8 @@ func (t *Table[K, V]) Upserts() iter.Seq2[K, V] {
 // same freedom to change the table holds.
 func (t *Table[K, V]) Prunes() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		for k := range t.pending {
-			if r := t.rows[k]; !r.hasDesired && !yield(k, r.actual) {
+		for k, r := range t.pending {
+			if !r.hasDesired && !yield(k, r.actual) {
 				return
 			}
 		}
@@ -125,15 +138,33 @@ func (t *Table[K, V]) Prunes() iter.Seq2[K, V] {
 }
 
 // Len is the number of keys that are desired or there.
-func (t *Table[K, V]) Len() int { return len(t.rows) }
+func (t *Table[K, V]) Len() int { return len(t.settled) + len(t.pending) }
 
-// All yields every key that is desired or there.
-func (t *Table[K, V]) All() iter.Seq[K] { return maps.Keys(t.rows) }
+// All yields every key that is desired or there. The table must not be changed meanwhile.
+func (t *Table[K, V]) All() iter.Seq[K] {
+	return func(yield func(K) bool) {
+		for k := range t.settled {
+			if !yield(k) {
+				return
+			}
+		}
+		for k := range t.pending {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
 
-// AllActual yields every actual key and value.
+// AllActual yields every actual key and value. What is yielded may be taken from the actual side meanwhile.
 func (t *Table[K, V]) AllActual() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		for k, r := range t.rows {
+		for k, v := range t.settled {
+			if !yield(k, v) {
+				return
+			}
+		}
+		for k, r := range t.pending {
 			if r.hasActual && !yield(k, r.actual) {
 				return
 			}
@@ -142,4 +173,4 @@ func (t *Table[K, V]) AllActual() iter.Seq2[K, V] {
 }
 
 // Empty reports whether nothing is desired and nothing is there.
-func (t *Table[K, V]) Empty() bool { return len(t.rows) == 0 }
+func (t *Table[K, V]) Empty() bool { return t.Len() == 0 }
