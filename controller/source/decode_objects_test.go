@@ -17,17 +17,19 @@ func ptr[T any](value T) *T { return &value }
 // fullMeta is metadata as an API server sends it.
 func fullMeta(name string, labels, annotations map[string]string) metav1.ObjectMeta {
 	at := metav1.Unix(1_790_000_000, 0)
-	return metav1.ObjectMeta{
-		Name: name, GenerateName: name + "-", Namespace: "shop", SelfLink: "/somewhere", UID: types.UID("0c2f7a1e-5f6b-4a53-9a3e-" + name),
+	meta := metav1.ObjectMeta{
+		Name: name, GenerateName: name + "-", Namespace: "shop", UID: types.UID("0c2f7a1e-5f6b-4a53-9a3e-" + name),
 		ResourceVersion: "4711", Generation: 3, CreationTimestamp: at, DeletionGracePeriodSeconds: ptr(int64(30)),
 		Labels: labels, Annotations: annotations,
 		OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Service", Name: "web", UID: "1", Controller: ptr(true)}},
 		Finalizers:      []string{"service.kubernetes.io/load-balancer-cleanup"},
 		ManagedFields: []metav1.ManagedFieldsEntry{{
 			Manager: "kube-controller-manager", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", Time: &at, FieldsType: "FieldsV1",
-			FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/last-applied-configuration":{}}},"f:spec":{"f:ports":{}}}`)},
+			FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/last-applied-configuration":{}}},"f:spec":{"f:ports":{}}}`),
 		}},
 	}
+	meta.SetSelfLink("/somewhere")
+	return meta
 }
 
 // plainService is what most Services are like.
@@ -133,7 +135,8 @@ func trimmedMeta(m metav1.ObjectMeta, label string) metav1.ObjectMeta {
 		return strings.HasPrefix(key, "fairlead.io/") || key == corev1.EndpointsLastChangeTriggerTime || key == "k8s.io/initial-events-end"
 	})
 	m.Labels = filtered(m.Labels, func(key string) bool { return key == label })
-	m.GenerateName, m.SelfLink, m.Generation, m.DeletionGracePeriodSeconds = "", "", 0, nil
+	m.GenerateName, m.Generation, m.DeletionGracePeriodSeconds = "", 0, nil
+	m.SetSelfLink("")
 	return m
 }
 

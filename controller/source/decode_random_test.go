@@ -2,6 +2,8 @@ package source
 
 import (
 	"bytes"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/randfill"
 )
 
@@ -117,32 +120,97 @@ func checkBytes[T generated](t *testing.T, data []byte, empty func() T, decode f
 	}
 }
 
+func checkServiceBytes(t *testing.T, d *decoder, data []byte) {
+	t.Helper()
+	checkBytes(t, data, func() *corev1.Service { return new(corev1.Service) }, d.decodeService, trimmedService)
+}
+
+func checkSliceBytes(t *testing.T, d *decoder, data []byte) {
+	t.Helper()
+	checkBytes(t, data, func() *discoveryv1.EndpointSlice { return new(discoveryv1.EndpointSlice) }, d.decodeEndpointSlice, trimmedSlice)
+}
+
+// TestMutatedObjectsAreDecodedAsTheGeneratedCodeDoes changes, removes, adds and repeats some bytes of good objects.
+func TestMutatedObjectsAreDecodedAsTheGeneratedCodeDoes(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	mutated := func(data []byte) []byte {
+		data = bytes.Clone(data)
+		for range 1 + random.IntN(3) {
+			at, to := random.IntN(len(data)), random.IntN(len(data))
+			switch random.IntN(5) {
+			case 0:
+				data[at] = byte(random.Uint32())
+			case 1:
+				data[at] += byte(random.IntN(17)) - 8 // another field, length or type nearby
+			case 2:
+				data = slices.Delete(data, at, at+1)
+			case 3:
+				data = slices.Insert(data, at, byte(random.Uint32()))
+			case 4:
+				data = slices.Insert(data, at, bytes.Clone(data[min(at, to):min(max(at, to), min(at, to)+40)])...)
+			}
+		}
+		return data
+	}
+	d := newDecoder()
+	svc, slice := serialized(t, fullService()), serialized(t, fullSlice())
+	for range 4000 {
+		data := mutated(svc)
+		checkServiceBytes(t, d, data)
+		if t.Failed() {
+			t.Fatalf("of %x", data)
+		}
+		data = mutated(slice)
+		checkSliceBytes(t, d, data)
+		if t.Failed() {
+			t.Fatalf("of %x", data)
+		}
+	}
+}
+
 func FuzzDecodeService(f *testing.F) {
 	full := serialized(f, fullService())
-	f.Add(full)
-	f.Add(full[:len(full)/2])
-	f.Add(append(serialized(f, plainService("a")), full...))
-	f.Add(serialized(f, bookmark(new(corev1.Service))))
-	f.Add([]byte{})
+	for _, data := range [][]byte{full, full[:len(full)/2], append(serialized(f, plainService("a")), full...), serialized(f, bookmark(new(corev1.Service))), nil} {
+		f.Add(data)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := newDecoder()
-		for range 2 {
-			checkBytes(t, data, func() *corev1.Service { return new(corev1.Service) }, d.decodeService, trimmedService)
-		}
+		checkServiceBytes(t, d, data)
+		checkServiceBytes(t, d, data) // it knows the names, numbers and hints by now
 	})
 }
 
 func FuzzDecodeEndpointSlice(f *testing.F) {
 	full := serialized(f, fullSlice())
-	f.Add(full)
-	f.Add(full[:len(full)/2])
-	f.Add(append(serialized(f, plainSlice("a", 3)), full...))
-	f.Add(serialized(f, bookmark(new(discoveryv1.EndpointSlice))))
-	f.Add([]byte{})
+	for _, data := range [][]byte{full, full[:len(full)/2], append(serialized(f, plainSlice("a", 3)), full...), serialized(f, bookmark(new(discoveryv1.EndpointSlice))), nil} {
+		f.Add(data)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := newDecoder()
-		for range 2 {
-			checkBytes(t, data, func() *discoveryv1.EndpointSlice { return new(discoveryv1.EndpointSlice) }, d.decodeEndpointSlice, trimmedSlice)
+		checkSliceBytes(t, d, data)
+		checkSliceBytes(t, d, data)
+	})
+}
+
+// FuzzDecodeEnvelopes has both envelopes read anything. What the generated code accepts is read the same.
+func FuzzDecodeEnvelopes(f *testing.F) {
+	f.Add(field(1, []byte("ADDED")))
+	f.Add(append(field(1, field(1, []byte("v1")), field(2, []byte("Service"))), field(2, []byte("raw"))...))
+	f.Add(append(field(1, []byte("DELETED")), field(2, field(1, []byte("raw")))...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		typ, raw, err := decodeWatchEvent(data)
+		var event metav1.WatchEvent
+		if event.Unmarshal(data) == nil && (err != nil && !stricter(err) || err == nil && (typ != event.Type || !bytes.Equal(raw, event.Object.Raw))) {
+			t.Errorf("event %q of %x, %v, want %+v", typ, raw, err, event)
+		}
+		version, kind, raw, err := decodeUnknown(append([]byte(unknownPrefix), data...))
+		var envelope runtime.Unknown
+		if envelope.Unmarshal(data) != nil || envelope.ContentEncoding != "" || envelope.ContentType != "" {
+			return
+		}
+		if err != nil && !stricter(err) && !strings.Contains(err.Error(), "content") ||
+			err == nil && (version != envelope.APIVersion || kind != envelope.Kind || !bytes.Equal(raw, envelope.Raw)) {
+			t.Errorf("object %s %s of %x, %v, want %+v", version, kind, raw, err, envelope)
 		}
 	})
 }

@@ -169,6 +169,7 @@ func TestFieldsInAnUnusualOrderAreDecoded(t *testing.T) {
 			field(2, address("a"), zone("z1")), field(3, field(1, text("p"))),
 			field(2, address("b"), zone("z1"), address("c"), zone("z2"), node("n1"), address("d")), unknown,
 			field(2, zone("z1")), field(3), field(2, address("e")), field(2, address("f"), address("g")),
+			field(2, address("h"), zone("z1"), address("i")), field(2, address("j")),
 			field(2, field(2, []byte{8, 1}), field(2, []byte{8, 0, 16, 2})),
 		}, nil))
 	}
