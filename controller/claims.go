@@ -205,8 +205,8 @@ func (c *claims) set(claim *claim, s *render.Server, marks []uint32, drain *time
 	c.bind(s.Key.Addr.Addr(), claim, s.Kind != render.NodePort)
 }
 
-// replaceEntries makes these the entries of a virtual server. It does not keep the slice. There may be very many: whoever writes a
-// Service may give it as many source ranges as the API server takes.
+// replaceEntries makes these the entries of a virtual server. There may be very many: whoever writes a
+// Service may give it as many source ranges as the API server takes. It does not keep the slice.
 func (c *claims) replaceEntries(claim *claim, now []entry) {
 	if slices.Equal(claim.entries, now) {
 		return

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/fairlead-lb/fairlead/internal/delta"
+	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
 // Device is the desired and the actual set of VIPs on the dummy device. It is not safe for
@@ -18,6 +19,7 @@ type Device struct {
 	route    bool
 	source   func(netip.Addr) netip.Addr
 	bindings delta.Table[Binding, netip.Addr] // value: the source of a route
+	ops      []Op                             // empty; kept from one write to the next
 	messages uint64
 	writes   uint64
 }
@@ -96,12 +98,13 @@ func (d *Device) Resync(owned func(netip.Addr) bool) (drift int, err error) {
 
 // Upsert binds what is pending, except the VIPs that ready refuses.
 func (d *Device) Upsert(ready func(netip.Addr) bool) error {
-	var ops []Op
+	ops := d.ops
 	for b, source := range d.bindings.Upserts() {
 		if ready(b.Addr) {
 			ops = append(ops, Op{Verb: Bind, Binding: b, Source: source})
 		}
 	}
+	d.ops = nlbatch.Kept(ops)
 	return d.apply(ops)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fairlead-lb/fairlead/internal/fwmark"
+	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
 // Table is the desired and the actual virtual server table, and the drains between them. It is
@@ -31,8 +32,8 @@ type Table struct {
 	drains       map[realKey]drain
 	removed      map[realKey]struct{} // real servers that are there, and were desired until they were not
 
-	ops     []Op         // kept from one write to the next: see write
-	changes []realChange // the same: see done
+	ops     []Op         // empty; kept from one write to the next
+	changes []realChange // the same
 
 	realServers int // actual ones
 	connections int // of the real servers that the last audit has read so far
@@ -133,13 +134,13 @@ func (t *Table) HasAddr(addr netip.Addr) bool { return len(t.at[addr]) > 0 }
 // Upsert adds and changes what is pending, except the virtual servers that ready refuses: virtual
 // servers before their real servers, everything in one batch. What fails stays pending.
 func (t *Table) Upsert(ready func(Key) bool) error {
-	ops := t.ops[:0]
+	ops := t.ops
 	for k := range t.dirty {
 		if s := t.servers[k]; s.wanted && ready(k) {
 			ops = s.upsertOps(ops, k)
 		}
 	}
-	t.ops = kept(ops)
+	t.ops = nlbatch.Kept(ops)
 	return t.apply(ops)
 }
 
@@ -192,7 +193,7 @@ func (t *Table) apply(ops []Op) error {
 // should know of.
 func (t *Table) done(ops []Op, results, errs []error) []error {
 	k := ops[0].Key
-	changes := t.changes[:0]
+	changes := t.changes
 	for i, op := range ops {
 		var err error
 		if results != nil {
@@ -217,7 +218,7 @@ func (t *Table) done(ops []Op, results, errs []error) []error {
 		t.setActualReals(k, s, s.after(changes))
 		t.touch(k, s)
 	}
-	t.changes = kept(changes)
+	t.changes = nlbatch.Kept(changes)
 	return errs
 }
 
@@ -234,17 +235,6 @@ func (s *server) after(changes []realChange) Reals {
 		return s.thereReals.with(changes)
 	}
 	return s.wantReals
-}
-
-// mostKept is how long a slice may be that is kept for the next write: longer ones are rare.
-const mostKept = 4096
-
-// kept returns the slice, to be used again, unless it is so long that it had better go.
-func kept[T any](s []T) []T {
-	if cap(s) > mostKept {
-		return nil
-	}
-	return s
 }
 
 func (t *Table) setActual(k Key, v VirtualServer) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/fairlead-lb/fairlead/internal/delta"
+	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
 // Ruleset is the constant rules and the desired and actual entries of the sets. It is not safe for
@@ -16,7 +17,7 @@ type Ruleset struct {
 	options  Options
 	entries  delta.Table[Entry, uint32] // value: the mark
 	marks    map[lead]int               // how many actual entries lead to a mark
-	ops      []Op                       // kept from one write to the next
+	ops      []Op                       // empty; kept from one write to the next
 	messages uint64
 	writes   uint64
 }
@@ -132,14 +133,14 @@ func (r *Ruleset) ResyncRules() (drift int, err error) {
 // Upsert adds and changes what is pending, except the entries with a mark that ready refuses, in the
 // order of Sets.
 func (r *Ruleset) Upsert(ready func(e Entry, mark uint32) bool) error {
-	ops := r.ops[:0]
+	ops := r.ops
 	for e, mark := range r.entries.Upserts() {
 		if mark == 0 || ready(e, mark) {
 			ops = append(ops, Op{Entry: e, Mark: mark})
 		}
 	}
 	slices.SortFunc(ops, compareSets)
-	r.keep(ops)
+	r.ops = nlbatch.Kept(ops)
 	return r.apply(ops)
 }
 
@@ -154,15 +155,6 @@ func (r *Ruleset) Prune(held func(Entry) bool) error {
 	}
 	slices.SortFunc(ops, func(a, b Op) int { return compareSets(b, a) })
 	return r.apply(ops)
-}
-
-// mostKept is how many operations a slice may have room for that is kept for the next write: more are rare.
-const mostKept = 4096
-
-func (r *Ruleset) keep(ops []Op) {
-	if r.ops = ops; cap(ops) > mostKept {
-		r.ops = nil
-	}
 }
 
 // compareSets orders operations as Sets does.

@@ -9,16 +9,15 @@ import (
 )
 
 // addresses is a set: somebody may list very many.
-type addresses map[netip.Addr]struct{}
+type addresses struct {
+	few[netip.Addr, struct{}]
+}
 
 // add reports whether the address is new.
 func (a *addresses) add(addr netip.Addr) bool {
-	if *a == nil {
-		*a = make(addresses)
-	}
-	before := len(*a)
-	(*a)[addr] = struct{}{}
-	return len(*a) > before
+	before := len(a.pairs)
+	a.at(addr)
+	return len(a.pairs) > before
 }
 
 // clusterIPs returns the Service's usable cluster IPs and notes in which families it has any: in

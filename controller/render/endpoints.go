@@ -44,6 +44,9 @@ func collect(list []*Slice, o *Options, s Settings, problem complain) (all endpo
 	for _, slice := range list {
 		total += len(slice.endpoints)
 	}
+	if len(list) > 0 {
+		all.grow(len(list[0].ports)) // mostly all slices have the same
+	}
 	for _, slice := range list {
 		for _, text := range slice.problems {
 			problem(badEndpoint, "%s", text)

@@ -1,5 +1,7 @@
 package render
 
+import "slices"
+
 // few is a map of what is mostly few: keys are compared one by one, which costs less than a map does. Somebody may
 // write very many: then there is an index.
 type few[K comparable, V any] struct {
@@ -14,6 +16,9 @@ type pair[K comparable, V any] struct {
 
 // manyKeys is from how many keys on there is an index.
 const manyKeys = 9
+
+// grow makes room for so many keys.
+func (f *few[K, V]) grow(n int) { f.pairs = slices.Grow(f.pairs, n) }
 
 // find returns where a key is, or -1.
 func (f *few[K, V]) find(k K) int {

@@ -11,6 +11,8 @@ import "iter"
 type Table[K, V comparable] struct {
 	settled map[K]V      // what is there just as desired: there may be very many
 	pending map[K]row[V] // the others
+
+	most, lately int // keys that the map of the pending ones has held: ever, and since it was last empty
 }
 
 type row[V comparable] struct {
@@ -61,8 +63,7 @@ func (t *Table[K, V]) row(k K) row[V] {
 	return row[V]{v, v, there, there}
 }
 
-// store puts the row of k where it belongs. A map of pending keys that has become empty is dropped: it would keep the
-// size that it once had, and ranging over the next few keys would cost as much.
+// store puts the row of k where it belongs.
 func (t *Table[K, V]) store(k K, before, after row[V]) {
 	if after == before {
 		return
@@ -75,10 +76,11 @@ func (t *Table[K, V]) store(k K, before, after row[V]) {
 			t.pending = make(map[K]row[V])
 		}
 		t.pending[k] = after
+		t.lately = max(t.lately, len(t.pending))
 		return
 	}
-	if delete(t.pending, k); len(t.pending) == 0 {
-		t.pending = nil
+	if !before.settled() {
+		t.unpend(k)
 	}
 	if !after.hasDesired {
 		return
@@ -87,6 +89,19 @@ func (t *Table[K, V]) store(k K, before, after row[V]) {
 		t.settled = make(map[K]V)
 	}
 	t.settled[k] = after.desired
+}
+
+// unpend takes k from the pending keys. A map keeps the size that it once had, and ranging over few keys costs as much.
+// So when it has become empty, and had much less to hold than ever before, it is dropped.
+func (t *Table[K, V]) unpend(k K) {
+	if delete(t.pending, k); len(t.pending) > 0 {
+		return
+	}
+	t.most = max(t.most, t.lately)
+	if t.lately < t.most/4 {
+		t.pending, t.most = nil, 0
+	}
+	t.lately = 0
 }
 
 // ReplaceActual makes the actual side equal to what a complete dump showed.

@@ -91,3 +91,25 @@ func compareWithModel(t *rapid.T, tab *Table[int, int], desired, actual map[int]
 		t.Fatalf("empty: %v", tab.Empty())
 	}
 }
+
+// TestThePendingKeysGetSmallAgain: to range over them costs as much as they once took.
+func TestThePendingKeysGetSmallAgain(t *testing.T) {
+	var tab Table[int, int]
+	settle := func(keys, value int) {
+		for k := range keys {
+			tab.Set(k, value)
+		}
+		for k, v := range tab.Upserts() {
+			tab.SetActual(k, v)
+		}
+	}
+	settle(1000, 1)
+	settle(1000, 2)
+	if tab.pending == nil {
+		t.Error("it is made anew for as many keys as before")
+	}
+	settle(1, 3)
+	if tab.pending != nil {
+		t.Error("it keeps its size")
+	}
+}

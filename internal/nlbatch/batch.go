@@ -48,6 +48,18 @@ func (b *Batch) Len() int { return len(b.starts) }
 // Bytes returns the encoding of request i, for tests and fuzzing.
 func (b *Batch) Bytes(i int) []byte { return b.buf[b.starts[i]:b.end(i)] }
 
+// mostKept is how much a slice may have room for that is kept for the next write: more is rare.
+const mostKept = 4096
+
+// Kept returns a slice that operations were collected in, empty, to collect the next ones in; nil if it is so large
+// that it had better go.
+func Kept[T any](s []T) []T {
+	if cap(s) > mostKept {
+		return nil
+	}
+	return s[:0]
+}
+
 // Begin starts a request. It lasts until the next Begin.
 func (b *Batch) Begin(typ, flags uint16, family ...byte) {
 	b.starts = append(b.starts, len(b.buf))
