@@ -12,7 +12,7 @@ import (
 // collects earlier than Go does by default, which costs little time and saves much memory; but not at the start, when
 // all of it comes at once, before firstCollection bytes are in use. GOGC or GOMEMLIMIT in the environment win.
 const (
-	firstCollection = 56 << 20
+	firstCollection = 40 << 20
 	gcAtStart       = 50 // percent of what is kept, that garbage may add
 	gcLater         = 25
 )
