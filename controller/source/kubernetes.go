@@ -64,11 +64,12 @@ func (c Connection) Client() (Client, error) {
 
 // newClient returns a client whose groups share connections and the limit of requests.
 func newClient(config *rest.Config) (Client, error) {
+	watched := new(streams)
+	config.Dial = watched.sockets.dial
 	shared, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return Client{}, fmt.Errorf("make a client for the API server: %w", err)
 	}
-	watched := new(streams)
 	config.NegotiatedSerializer = wire{serializer.NewCodecFactory(Scheme()).WithoutConversion(), watched}
 	group := func(version schema.GroupVersion, path string) rest.Interface {
 		one := rest.CopyConfig(config)

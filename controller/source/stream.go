@@ -17,11 +17,14 @@ import (
 // now: with the small reads of client-go that is a write for each event.
 const streamBuffer = 64 << 10
 
-// streams is how many watches have received more than has been handed on.
-type streams struct{ full atomic.Int32 }
+// streams are the watches of a client.
+type streams struct {
+	full    atomic.Int32 // how many have received more than was handed on
+	sockets sockets
+}
 
-// coming reports whether changes have arrived that are still to be read.
-func (s *streams) coming() bool { return s.full.Load() > 0 }
+// coming reports whether anything has arrived that is still to be read: changes, as good as always.
+func (s *streams) coming() bool { return s.full.Load() > 0 || s.sockets.unread() }
 
 // wire is a serializer for one client. Its watches are read through buffers that are watched themselves, and what comes
 // often is decoded by a decoder, a new one for each watch.
