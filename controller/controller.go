@@ -236,8 +236,10 @@ func (c *Controller) tellComplete() {
 // Changes that come close behind a round, or while more of them wait to be read, are many, and are gathered: one round for
 // all of them costs less than many. A change by itself never waits.
 const (
-	closeBehind = 20 * time.Millisecond  // of the end of a round
-	silence     = 5 * time.Millisecond   // after the last change
+	closeBehind = 20 * time.Millisecond // of the end of a round
+	silence     = 5 * time.Millisecond  // after the last change
+	lull        = 20 * time.Millisecond // the same, where many names are dirty
+	many        = 32
 	longest     = 250 * time.Millisecond // that any change is kept waiting
 )
 
@@ -254,7 +256,11 @@ func (c *Controller) gather(ctx context.Context, ended time.Time) {
 			break
 		}
 		behind = true // what was being read a moment ago is about to be told
-		end := c.dirty.latest().Add(silence)
+		quiet := silence
+		if c.dirty.len() > many {
+			quiet = lull
+		}
+		end := c.dirty.latest().Add(quiet)
 		if coming {
 			end = time.Now().Add(silence)
 		}

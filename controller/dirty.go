@@ -90,6 +90,13 @@ func (d *dirty) oldest() (since time.Time, any bool) {
 	return d.since, len(d.names) > 0
 }
 
+// len is how many names are in the set.
+func (d *dirty) len() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.names)
+}
+
 // latest returns when a name came in for the last time.
 func (d *dirty) latest() time.Time {
 	d.mu.Lock()

@@ -155,7 +155,7 @@ func daemonKeys() []key {
 			comment: "IP:PORT of /healthz and /livez, IPv6 as \"[::]:10256\". Empty: off."},
 		{path: "metricsBindAddress", kind: bindAddrPort(), def: "127.0.0.1:10249",
 			comment: "IP:PORT of /metrics and /proxyMode, IPv6 as \"[::1]:10249\". Empty: off."},
-		{path: "metrics.maxVirtualServers", unit: "virtual servers", kind: count, def: "10000",
+		{path: "metrics.maxVirtualServers", unit: "virtual servers", kind: count, def: "2000",
 			comment: "So many virtual servers have series of their own on /metrics, those with\nmost traffic; how many are left out is a metric, too. 0: none."},
 		{path: "metrics.perEndpoint", kind: boolean(), def: "false",
 			comment: "true: so has each of their endpoints. It costs a request to the kernel for\neach virtual server and scrape."},

@@ -45,7 +45,7 @@ func TestDefaults(t *testing.T) {
 		DetectLocalMode:    "ClusterCIDR",
 		HealthzBindAddress: netip.MustParseAddrPort("0.0.0.0:10256"),
 		MetricsBindAddress: netip.MustParseAddrPort("127.0.0.1:10249"),
-		Metrics:            MetricsConfig{MaxVirtualServers: 10000},
+		Metrics:            MetricsConfig{MaxVirtualServers: 2000},
 		SocketPath:         defaultSocket,
 		Takeover:           TakeoverConfig{RemoveKubeProxy: true},
 		OOMScoreAdj:        -999,

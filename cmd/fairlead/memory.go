@@ -14,7 +14,7 @@ import (
 const (
 	firstCollection = 40 << 20
 	gcAtStart       = 50 // percent of what is kept, that garbage may add
-	gcLater         = 25
+	gcLater         = 50
 )
 
 // tuneMemory is called before anything is kept. The function that it returns is to be called when everything

@@ -104,12 +104,18 @@ func (s *session) keepRounds(before int) error {
 		return err
 	}
 	var largest round
+	n := 0
 	for _, r := range list[min(before, len(list)):] {
+		if r.services == 0 {
+			continue // what drained is deleted, a while after
+		}
+		n++
+		s.record.say("  a round of %d Services, %d messages, %s, ended at %s", r.services, r.writes, r.took, r.ended.Format("05.000"))
 		if r.writes > largest.writes {
 			largest = r
 		}
 	}
-	if err := s.add("rounds", "rounds", float64(len(list)-before)); err != nil {
+	if err := s.add("rounds", "rounds", float64(n)); err != nil {
 		return err
 	}
 	if err := s.add("largest-round", "messages", float64(largest.writes)); err != nil {

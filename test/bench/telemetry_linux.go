@@ -50,12 +50,13 @@ func metrics(n *lab.Namespace) (map[string]float64, error) {
 
 // round is a round of synchronization that wrote something, as Fairlead's log tells.
 type round struct {
-	ended  time.Time
-	took   time.Duration
-	writes int
+	ended    time.Time
+	took     time.Duration
+	services int // that had changed; 0: it was about drains, or what had failed before
+	writes   int
 }
 
-var roundLine = regexp.MustCompile(`^time=(\S+) .*msg=synced services=\d+ writes=(\d+) took=(\S+)`)
+var roundLine = regexp.MustCompile(`^time=(\S+) .*msg=synced services=(\d+) writes=(\d+) took=(\S+)`)
 
 // rounds reads Fairlead's log. Rounds that write nothing are not logged.
 func rounds(log string) (list []round, err error) {
@@ -72,10 +73,12 @@ func rounds(log string) (list []round, err error) {
 		if r.ended, err = time.Parse(time.RFC3339Nano, m[1]); err != nil {
 			return nil, fmt.Errorf("read Fairlead's log: %w", err)
 		}
-		if r.writes, err = strconv.Atoi(m[2]); err != nil {
-			return nil, fmt.Errorf("read Fairlead's log: %w", err)
+		for i, number := range []*int{&r.services, &r.writes} {
+			if *number, err = strconv.Atoi(m[2+i]); err != nil {
+				return nil, fmt.Errorf("read Fairlead's log: %w", err)
+			}
 		}
-		if r.took, err = time.ParseDuration(m[3]); err != nil {
+		if r.took, err = time.ParseDuration(m[4]); err != nil {
 			return nil, fmt.Errorf("read Fairlead's log: %w", err)
 		}
 		list = append(list, r)
