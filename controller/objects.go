@@ -192,7 +192,7 @@ func trim(o metav1.Object) {
 	o.SetFinalizers(nil)
 	annotations := o.GetAnnotations()
 	for key := range annotations {
-		if !strings.HasPrefix(key, "fairlead.io/") && key != corev1.EndpointsLastChangeTriggerTime {
+		if !source.KeepsAnnotation([]byte(key)) {
 			delete(annotations, key)
 		}
 	}

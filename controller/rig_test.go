@@ -23,11 +23,11 @@ import (
 	"github.com/fairlead-lb/fairlead/masq"
 )
 
-// world is a cluster in memory: what the informers' caches would hold.
+// world is a cluster in memory: what the reflectors would have brought.
 type world struct {
 	services map[types.NamespacedName]*corev1.Service
 	slices   map[types.NamespacedName][]*discoveryv1.EndpointSlice
-	read     map[*discoveryv1.EndpointSlice]*render.Slice // as the informers' cache has them
+	read     map[*discoveryv1.EndpointSlice]*render.Slice // as the store has them
 	this     *corev1.Node
 	others   []*corev1.Node
 	host     []netip.Addr // the host's own addresses

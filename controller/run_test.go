@@ -20,7 +20,7 @@ import (
 	"github.com/fairlead-lb/fairlead/masq"
 )
 
-// TestRunFollowsADirectoryAndLeavesTheKernelAsItIs runs the whole controller, informers included, over
+// TestRunFollowsADirectoryAndLeavesTheKernelAsItIs runs the whole controller, reflectors included, over
 // a directory of manifests, with Fakes for the kernel.
 func TestRunFollowsADirectoryAndLeavesTheKernelAsItIs(t *testing.T) {
 	defer goleak.VerifyNone(t)

@@ -13,8 +13,7 @@ import (
 // all of it comes at once, before firstCollection bytes are in use. GOGC or GOMEMLIMIT in the environment win.
 const (
 	firstCollection = 40 << 20
-	gcAtStart       = 50 // percent of what is kept, that garbage may add
-	gcLater         = 50
+	garbage         = 50 // percent of what is kept
 )
 
 // tuneMemory is called before anything is kept. The function that it returns is to be called when everything
@@ -25,15 +24,13 @@ func tuneMemory() (settled func()) {
 	}
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(firstCollection)
-	var later sync.Once // whichever comes first
-	collect := func(percent int) {
-		debug.SetGCPercent(percent)
+	collect := sync.OnceFunc(func() {
+		debug.SetGCPercent(garbage)
 		debug.SetMemoryLimit(math.MaxInt64)
-	}
-	runtime.AddCleanup(new([64]byte), func(percent int) { later.Do(func() { collect(percent) }) }, gcAtStart) // by the first collection
+	})
+	runtime.AddCleanup(new([64]byte), func(collect func()) { collect() }, collect) // by the first collection
 	return func() {
-		later.Do(func() {})
-		collect(gcLater)
+		collect()
 		go debug.FreeOSMemory() // it takes a moment, for which no change should wait
 	}
 }

@@ -166,15 +166,15 @@ func (d *decoder) metadata(meta *metav1.ObjectMeta, data []byte, keep keep) erro
 		case 11:
 			m.within("labels", d.entry(&meta.Labels, m.bytes(), func(key []byte) bool { return string(key) == keep.label }))
 		case 12:
-			m.within("annotations", d.entry(&meta.Annotations, m.bytes(), keptAnnotation))
+			m.within("annotations", d.entry(&meta.Annotations, m.bytes(), KeepsAnnotation))
 		}
 	}
 	return m.err
 }
 
-// keptAnnotation reports whether anybody reads an annotation. The reflector reads the one that tells it that the
-// first objects have all come.
-func keptAnnotation(key []byte) bool {
+// KeepsAnnotation reports whether anybody reads an annotation. Reflectors read the one that tells them that the first
+// objects have all come.
+func KeepsAnnotation(key []byte) bool {
 	switch string(key) {
 	case corev1.EndpointsLastChangeTriggerTime, metav1.InitialEventsAnnotationKey:
 		return true

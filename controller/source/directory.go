@@ -35,7 +35,7 @@ type directory struct {
 	files    map[string]*file
 	twice    string      // the duplicates as last logged
 	whole    bool        // every file has been good
-	complete atomic.Bool // whole, and the informers have had time to hand it on
+	complete atomic.Bool // whole, and the reflectors have had time to hand it on
 
 	services, endpointSlices, nodes *shelf
 }

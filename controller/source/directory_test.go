@@ -209,7 +209,7 @@ func TestASourceIsCompleteOnceEveryFileHasBeenGood(t *testing.T) {
 	}
 }
 
-// TestCompleteComesAfterTheObjectsThatMadeItSo: between the two, the informers hand the objects on.
+// TestCompleteComesAfterTheObjectsThatMadeItSo: between the two, the reflectors hand the objects on.
 func TestCompleteComesAfterTheObjectsThatMadeItSo(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.yaml", "bad")

@@ -15,7 +15,7 @@ import (
 )
 
 // shelf holds the objects of one kind and offers them as a cache.ListerWatcher, so that objects
-// from files pass through the same informers as those of the API server. It is safe for
+// from files pass through the same reflectors as those of the API server. It is safe for
 // concurrent use.
 type shelf struct {
 	list func([]object, metav1.ListMeta) runtime.Object
