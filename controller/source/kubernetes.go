@@ -58,6 +58,7 @@ func (c Connection) Client() (Client, error) {
 	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(cmp.Or(c.QPS, rest.DefaultQPS), cmp.Or(c.Burst, rest.DefaultBurst))
 	config.UserAgent = "fairlead"
 	config.ContentType = runtime.ContentTypeProtobuf
+	config.DisableCompression = true // each event of a watch is compressed by itself: that takes longer than all the rest
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	return newClient(config)
 }

@@ -186,6 +186,9 @@ func (s *apiServer) checkEveryRequest() {
 		if r.URL.Path != want.path || query.Get("labelSelector") != want.labels || query.Get("fieldSelector") != want.fields {
 			s.t.Errorf("asked for %s, want %+v", r.URL, want)
 		}
+		if encoding := r.Header.Get("Accept-Encoding"); encoding != "" {
+			t.Errorf("%s may be answered in %s: to decompress takes longer than all the rest", r.URL.Path, encoding)
+		}
 		if accept := r.Header.Get("Accept"); !strings.HasPrefix(accept, "application/vnd.kubernetes.protobuf") || !strings.Contains(accept, "application/json") {
 			s.t.Errorf("%s: accepts %q", r.URL.Path, accept)
 		}
