@@ -187,7 +187,7 @@ func (s *apiServer) checkEveryRequest() {
 			s.t.Errorf("asked for %s, want %+v", r.URL, want)
 		}
 		if encoding := r.Header.Get("Accept-Encoding"); encoding != "" {
-			t.Errorf("%s may be answered in %s: to decompress takes longer than all the rest", r.URL.Path, encoding)
+			s.t.Errorf("%s may be answered in %s: to decompress takes longer than all the rest", r.URL.Path, encoding)
 		}
 		if accept := r.Header.Get("Accept"); !strings.HasPrefix(accept, "application/vnd.kubernetes.protobuf") || !strings.Contains(accept, "application/json") {
 			s.t.Errorf("%s: accepts %q", r.URL.Path, accept)
