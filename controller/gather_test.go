@@ -45,7 +45,7 @@ func TestManyChangesAreGatheredAndOneIsNot(t *testing.T) {
 			change(100 + n)
 			time.Sleep(time.Millisecond)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(2 * lull)
 		synctest.Wait()
 		if rounds := r.rounds() - before; rounds != 2 || r.messages()-messages != 90 {
 			t.Errorf("90 changes, one each millisecond: %v rounds, %d messages; want the first by itself and one for the rest", rounds, r.messages()-messages)
@@ -93,7 +93,7 @@ func TestABurstIsOneRound(t *testing.T) {
 				time.Sleep(burst.pause)
 			}
 			coming.Store(false)
-			time.Sleep(2 * silence)
+			time.Sleep(2 * lull)
 			synctest.Wait()
 			if rounds := r.rounds() - before; rounds != float64(burst.rounds) || r.messages() == messages {
 				t.Errorf("%d changes, one each %v, and more to come: %v rounds, %d messages; want %d", burst.changes, burst.pause, rounds, r.messages()-messages, burst.rounds)
