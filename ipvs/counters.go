@@ -82,21 +82,7 @@ func decodeReal(payload []byte) (at netip.AddrPort, c Counters, ok bool) {
 	if len(payload) < genlHeaderLen {
 		return at, c, false
 	}
-	var addr []byte
-	var port uint16
-	family := uint16(familyIPv4)
-	for typ, value := range nlbatch.Attributes(nlbatch.Attribute(payload[genlHeaderLen:], attrDest)) {
-		switch {
-		case typ == destAddr:
-			addr = value
-		case typ == destPort && len(value) == 2:
-			port = binary.BigEndian.Uint16(value)
-		case typ == destFamily && len(value) == 2:
-			family = binary.NativeEndian.Uint16(value)
-		case typ == dstStats64:
-			c = decodeCounters(value)
-		}
-	}
-	ip, ok := addrOf(family, addr)
-	return netip.AddrPortFrom(ip, port), c, ok
+	nest := nlbatch.Attribute(payload[genlHeaderLen:], attrDest)
+	at, ok = realAt(nest)
+	return at, decodeCounters(nlbatch.Attribute(nest, dstStats64)), ok
 }

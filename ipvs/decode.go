@@ -83,3 +83,48 @@ func (d decoder) scheduler(value []byte) string {
 	}
 	return name
 }
+
+// realStatus returns the real server in one message of a list, and how it stands with it.
+func realStatus(payload []byte) (at netip.AddrPort, status RealStatus, ok bool) {
+	if len(payload) < genlHeaderLen {
+		return at, status, false
+	}
+	nest := nlbatch.Attribute(payload[genlHeaderLen:], attrDest)
+	for typ, value := range nlbatch.Attributes(nest) {
+		if len(value) != 4 {
+			continue
+		}
+		n := binary.NativeEndian.Uint32(value)
+		switch typ {
+		case destForward:
+			status.Foreign = n&forwardMask != forwardMasq
+		case destWeight:
+			status.Weight = uint16(n)
+		case destActiveConnections:
+			status.ActiveConnections = int(n)
+		case destInactiveConnections:
+			status.InactiveConnections = int(n)
+		}
+	}
+	at, ok = realAt(nest)
+	return at, status, ok
+}
+
+// realAt returns the address in the nest of a real server.
+func realAt(nest []byte) (at netip.AddrPort, ok bool) {
+	var addr []byte
+	var port uint16
+	family := uint16(familyIPv4)
+	for typ, value := range nlbatch.Attributes(nest) {
+		switch {
+		case typ == destAddr:
+			addr = value
+		case typ == destPort && len(value) == 2:
+			port = binary.BigEndian.Uint16(value)
+		case typ == destFamily && len(value) == 2:
+			family = binary.NativeEndian.Uint16(value)
+		}
+	}
+	ip, ok := addrOf(family, addr)
+	return netip.AddrPortFrom(ip, port), ok
+}

@@ -40,7 +40,11 @@ const (
 	destLowerThreshold = 6
 	destFamily         = 11
 
+	destActiveConnections   = 7
+	destInactiveConnections = 8
+
 	forwardMasq = 0
+	forwardMask = 0x7 // IP_VS_CONN_F_FWD_MASK
 
 	familyIPv4 = 2  // AF_INET
 	familyIPv6 = 10 // AF_INET6 on Linux

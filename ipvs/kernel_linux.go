@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -148,29 +147,26 @@ func (l *Linux) Servers() (servers map[Key]VirtualServer, err error) {
 	return servers, nil
 }
 
-// RealServers implements Kernel.
-func (l *Linux) RealServers(k Key) (map[netip.AddrPort]RealStatus, error) {
-	addr := k.Addr.Addr()
-	list, err := l.reader.GetDestinations(&moby.Service{
-		AddressFamily: familyOf(addr),
-		Protocol:      uint16(k.Protocol),
-		Address:       addr.AsSlice(),
-		Port:          k.Addr.Port(),
-		FWMark:        k.Mark,
-	})
-	if errors.Is(err, syscall.ESRCH) {
-		return nil, fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	reals := make(map[netip.AddrPort]RealStatus, len(list))
-	for _, d := range list {
-		if addr, ok := toAddr(d.Address); ok {
-			reals[netip.AddrPortFrom(addr, d.Port)] = toStatus(d)
+// RealServers implements Kernel. Of a virtual server that is not there the kernel tells none.
+func (l *Linux) RealServers(k Key) (reals map[netip.AddrPort]RealStatus, err error) {
+	err = l.dumpReals(k, func() { reals = make(map[netip.AddrPort]RealStatus) }, func(payload []byte) {
+		if at, status, ok := realStatus(payload); ok {
+			reals[at] = status
 		}
-	}
-	return reals, nil
+	})
+	return reals, err
+}
+
+// dumpReals visits the messages about the real servers of a virtual server, and begins anew where the kernel was
+// interrupted.
+func (l *Linux) dumpReals(k Key, begin func(), visit func(payload []byte)) error {
+	return nlbatch.Whole(func() error {
+		begin()
+		l.batch.Reset()
+		l.batch.Begin(l.family, 0, cmdGetDest, genlVersion, 0, 0)
+		encodeServer(&l.batch, Op{Verb: DeleteServer, Key: k}) // its name, and nothing else
+		return l.conn.Dump(&l.batch, visit)
+	})
 }
 
 // Counters reads the counters of every virtual server, in one dump.
@@ -191,16 +187,10 @@ func (l *Linux) Counters() (all map[Key]Counters, err error) {
 
 // RealCounters reads the counters of the real servers of one virtual server; of one that is not there there are none.
 func (l *Linux) RealCounters(k Key) (all map[netip.AddrPort]Counters, err error) {
-	err = nlbatch.Whole(func() error {
-		all = make(map[netip.AddrPort]Counters)
-		l.batch.Reset()
-		l.batch.Begin(l.family, 0, cmdGetDest, genlVersion, 0, 0)
-		encodeServer(&l.batch, Op{Verb: DeleteServer, Key: k}) // its name, and nothing else
-		return l.conn.Dump(&l.batch, func(payload []byte) {
-			if at, c, ok := decodeReal(payload); ok {
-				all[at] = c
-			}
-		})
+	err = l.dumpReals(k, func() { all = make(map[netip.AddrPort]Counters) }, func(payload []byte) {
+		if at, c, ok := decodeReal(payload); ok {
+			all[at] = c
+		}
 	})
 	return all, err
 }
@@ -213,22 +203,6 @@ func (l *Linux) MoreRealServers(fromFirst bool, limit int) (map[Key]map[netip.Ad
 		}
 	}
 	return moreOfProc(l.proc, limit)
-}
-
-func toStatus(d *moby.Destination) RealStatus {
-	return RealStatus{
-		RealServer: RealServer{
-			Weight:  uint16(d.Weight),
-			Foreign: d.ConnectionFlags&moby.ConnectionFlagFwdMask != moby.ConnectionFlagMasq,
-		},
-		ActiveConnections:   d.ActiveConnections,
-		InactiveConnections: d.InactiveConnections,
-	}
-}
-
-func toAddr(ip net.IP) (netip.Addr, bool) {
-	addr, ok := netip.AddrFromSlice(ip)
-	return addr.Unmap(), ok
 }
 
 // Timeouts are the idle times after which IPVS forgets a connection. Zero leaves the kernel's.

@@ -13,7 +13,8 @@ import (
 // all of it comes at once, before firstCollection bytes are in use. GOGC or GOMEMLIMIT in the environment win.
 const (
 	firstCollection = 40 << 20
-	garbage         = 50 // percent of what is kept
+	gcAtStart       = 50 // percent of what is kept, that garbage may add
+	gcLater         = 25
 )
 
 // tuneMemory is called before anything is kept. The function that it returns is to be called when everything
@@ -25,12 +26,13 @@ func tuneMemory() (settled func()) {
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(firstCollection)
 	collect := sync.OnceFunc(func() {
-		debug.SetGCPercent(garbage)
+		debug.SetGCPercent(gcAtStart)
 		debug.SetMemoryLimit(math.MaxInt64)
 	})
 	runtime.AddCleanup(new([64]byte), func(collect func()) { collect() }, collect) // by the first collection
 	return func() {
-		collect()
+		collect() // or it would be done later
+		debug.SetGCPercent(gcLater)
 		go debug.FreeOSMemory() // it takes a moment, for which no change should wait
 	}
 }
