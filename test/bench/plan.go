@@ -140,7 +140,7 @@ func (p plan) effort() effort {
 		changes: 200, changing: 40 * time.Second, gap: 100 * time.Millisecond, burst: 1000, wide: 20,
 		windows: 5, slices: 8, slice: 250 * time.Millisecond,
 		limits: map[string]time.Duration{
-			"cold": 6 * time.Minute, "idle": 3 * time.Minute, "restart": 100 * time.Second, "change": 90 * time.Second,
+			"cold": 6 * time.Minute, "idle": 3 * time.Minute, "restart": 4 * time.Minute, "change": 90 * time.Second,
 			"burst": time.Minute, "wide": 3 * time.Minute, "datapath": 2 * time.Minute, "estimation": 3 * time.Minute,
 		},
 	}
