@@ -77,7 +77,7 @@ func TestABurstIsOneRound(t *testing.T) {
 		go r.c.loop(ctx)
 		time.Sleep(time.Second) // a round long ago
 
-		for _, burst := range []struct {
+		for i, burst := range []struct {
 			changes, rounds int
 			pause           time.Duration
 		}{
@@ -85,11 +85,13 @@ func TestABurstIsOneRound(t *testing.T) {
 			{20, 1, 10 * time.Millisecond}, // slower than what counts as silence
 			{50, 2, 10 * time.Millisecond}, // longer than any change may wait
 		} {
+			synctest.Wait()
 			before, messages := r.rounds(), r.messages()
 			coming.Store(true)
 			for n := range burst.changes {
 				synctest.Wait() // the loop waits: the world is ours
-				r.plain(n, endpoints(endpoint(n), endpoint(n+1), endpoint(n+2+burst.changes)))
+				n := 200*i + n
+				r.plain(n, endpoints(endpoint(n), endpoint(n+1), endpoint(n+2))) // nothing drains
 				time.Sleep(burst.pause)
 			}
 			coming.Store(false)

@@ -73,7 +73,7 @@ const (
 	// manyServers is from how many virtual servers on reading them all costs less than to read one by one.
 	manyServers = 24
 	// tooManyServers is from how many on it costs more, for it is quadratic: each page begins to count anew
-	// (ip_vs_info_array, net/netfilter/ipvs/ip_vs_ctl.c).
+	// (ip_vs_info_array, net/netfilter/ipvs/ip_vs_ctl.c). To read all at once it is still the quicker way.
 	tooManyServers = 16_384
 )
 
@@ -81,7 +81,7 @@ const (
 // is written to them.
 func (t *Table) adopt(keys []Key, dump map[Key]VirtualServer) error {
 	var shown map[Key]map[netip.AddrPort]RealStatus
-	if n := len(keys); n >= manyServers && n <= tooManyServers {
+	if len(keys) >= manyServers {
 		var err error
 		t.messages++
 		if shown, _, err = t.kernel.MoreRealServers(true, math.MaxInt); err != nil {
@@ -106,6 +106,9 @@ func (t *Table) adopt(keys []Key, dump map[Key]VirtualServer) error {
 
 // ResyncAllReals reads the real servers of all virtual servers that ResyncServers left.
 func (t *Table) ResyncAllReals() (drift int, err error) {
+	if len(t.unread) >= manyServers {
+		t.reading = fromFirst
+	}
 	return t.ResyncReals(t.Unread())
 }
 

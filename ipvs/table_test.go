@@ -495,30 +495,3 @@ func TestParseFlags(t *testing.T) {
 		}
 	}
 }
-
-// TestVeryManyAreReadOneByOne: the kernel's text of all of them is quadratic.
-func TestVeryManyAreReadOneByOne(t *testing.T) {
-	for _, n := range []int{tooManyServers, tooManyServers + 1} {
-		fake := NewFake()
-		for i := range n {
-			k := Key{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 80), Protocol: TCP}
-			if errs := fake.Apply([]Op{{Verb: AddServer, Key: k, Server: VirtualServer{Scheduler: "rr"}}}); errs != nil {
-				t.Fatal(errs)
-			}
-		}
-		table := NewTable(fake, 0)
-		want := 2 // one list of virtual servers, one text
-		if n > tooManyServers {
-			want = 1 + n
-		}
-		for _, when := range []string{"at the start", "later"} {
-			before := table.Messages()
-			if _, err := table.Resync(func(Key) bool { return true }); err != nil {
-				t.Fatal(err)
-			}
-			if got := table.Messages() - before; got != uint64(want) {
-				t.Errorf("%s, %d virtual servers: %d messages, want %d", when, n, got, want)
-			}
-		}
-	}
-}
