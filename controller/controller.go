@@ -236,10 +236,10 @@ func (c *Controller) tellComplete() {
 // Changes that come close behind a round, or while more of them wait to be read, are many, and are gathered: one round for
 // all of them costs less than many. A change by itself never waits.
 const (
-	closeBehind = 20 * time.Millisecond // of the end of a round
-	silence     = 5 * time.Millisecond  // after the last change
-	lull        = 20 * time.Millisecond // the same, where many names are dirty
-	many        = 32
+	closeBehind = 20 * time.Millisecond  // of the end of a round
+	silence     = 5 * time.Millisecond   // after the last change
+	lull        = 20 * time.Millisecond  // the same, where many names are dirty
+	manyDirty   = 32                     // more than so many names
 	longest     = 250 * time.Millisecond // that any change is kept waiting
 )
 
@@ -249,15 +249,14 @@ func (c *Controller) gather(ctx context.Context, ended time.Time) {
 	if !any {
 		return
 	}
-	behind := oldest.Sub(ended) <= closeBehind
+	gathering := oldest.Sub(ended) <= closeBehind
 	for ctx.Err() == nil {
 		coming := c.source.Coming != nil && c.source.Coming()
-		if !behind && !coming {
+		if gathering = gathering || coming; !gathering { // what was being read a moment ago is about to be told
 			break
 		}
-		behind = true // what was being read a moment ago is about to be told
 		quiet := silence
-		if c.dirty.len() > many {
+		if c.dirty.len() > manyDirty {
 			quiet = lull
 		}
 		end := c.dirty.latest().Add(quiet)

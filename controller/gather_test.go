@@ -15,17 +15,23 @@ func (r *rig) rounds() float64 {
 	return testutil.ToFloat64(r.c.Metrics.rounds.WithLabelValues("success"))
 }
 
-// TestManyChangesAreGatheredAndOneIsNot runs the loop on a clock that only waits move.
-func TestManyChangesAreGatheredAndOneIsNot(t *testing.T) {
+// looping runs the loop over 1,000 Services on a clock that only waits move, after edit. The last round is long ago.
+func looping(t *testing.T, edit func(*rig), test func(*testing.T, *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer synctest.Wait()
 		defer stop()
 		r := rigWith(t, 1_000)
 		r.now = time.Now()
+		edit(r)
 		go r.c.loop(ctx)
 		time.Sleep(time.Second)
+		test(t, r)
+	})
+}
 
+func TestManyChangesAreGatheredAndOneIsNot(t *testing.T) {
+	looping(t, func(*rig) {}, func(t *testing.T, r *rig) {
 		change := func(n int) {
 			synctest.Wait()                                                  // the loop waits: the world is ours
 			r.plain(n, endpoints(endpoint(n), endpoint(n+1), endpoint(n+2))) // nothing drains, which would be another reason for rounds
@@ -66,17 +72,8 @@ func TestManyChangesAreGatheredAndOneIsNot(t *testing.T) {
 
 // TestABurstIsOneRound: while the source still reads what has arrived, nothing is written.
 func TestABurstIsOneRound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := context.WithCancel(t.Context())
-		defer synctest.Wait()
-		defer stop()
-		r := rigWith(t, 1_000)
-		r.now = time.Now()
-		var coming atomic.Bool
-		r.c.source.Coming = coming.Load
-		go r.c.loop(ctx)
-		time.Sleep(time.Second) // a round long ago
-
+	var coming atomic.Bool
+	looping(t, func(r *rig) { r.c.source.Coming = coming.Load }, func(t *testing.T, r *rig) {
 		for i, burst := range []struct {
 			changes, rounds int
 			pause           time.Duration

@@ -77,8 +77,8 @@ func serverCounters(payload []byte) Counters {
 	return decodeCounters(nlbatch.Attribute(nlbatch.Attribute(payload[genlHeaderLen:], attrService), svcStats64))
 }
 
-// decodeReal returns the real server in one message of a list, and its counters.
-func decodeReal(payload []byte) (at netip.AddrPort, c Counters, ok bool) {
+// realCounters returns the real server in one message of a list, and its counters.
+func realCounters(payload []byte) (at netip.AddrPort, c Counters, ok bool) {
 	if len(payload) < genlHeaderLen {
 		return at, c, false
 	}

@@ -30,12 +30,12 @@ func TestCountersAreDecoded(t *testing.T) {
 		b.U16(destFamily, familyOf(at.Addr()))
 		stats64(&b, dstStats64, first)
 		b.Close(nest)
-		got, c, ok := decodeReal(b.Bytes(0)[netlinkHeader:])
+		got, c, ok := realCounters(b.Bytes(0)[netlinkHeader:])
 		if !ok || got != at || c != want {
 			t.Errorf("%s: %s %+v, %v", addr, got, c, ok)
 		}
 	}
-	if _, _, ok := decodeReal([]byte{1, 2}); ok {
+	if _, _, ok := realCounters([]byte{1, 2}); ok {
 		t.Error("two bytes are no real server")
 	}
 	if want.Before(Counters{}) || !(Counters{}).Before(want) || want.Add(want).InPackets != 2*want.InPackets {
@@ -67,8 +67,10 @@ func FuzzDecodeReal(f *testing.F) {
 	encode(&b, 0x1c, Op{Verb: AddReal, Key: MarkKey(5, true), Real: netip.MustParseAddrPort("[fd00::1]:80")})
 	f.Add(b.Bytes(0)[netlinkHeader:])
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		if at, _, ok := decodeReal(payload); ok && !at.IsValid() {
-			t.Errorf("%x has no address", payload)
+		counted, _, ok1 := realCounters(payload)
+		listed, _, ok2 := realStatus(payload)
+		if counted != listed || ok1 != ok2 || ok1 && !counted.IsValid() {
+			t.Errorf("%x is of %s, %v, and of %s, %v", payload, counted, ok1, listed, ok2)
 		}
 	})
 }

@@ -62,17 +62,6 @@ func TestAForeignRealServerIsSeen(t *testing.T) {
 	}
 }
 
-func FuzzRealStatus(f *testing.F) {
-	var b nlbatch.Batch
-	encode(&b, 0x1c, Op{Verb: AddReal, Key: MarkKey(5, true), Real: netip.MustParseAddrPort("[2001:db8::1]:80")})
-	f.Add(b.Bytes(0)[netlinkHeader:])
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		if at, _, ok := realStatus(payload); ok && !at.IsValid() {
-			t.Errorf("%x has no address", payload)
-		}
-	})
-}
-
 func FuzzDecodeServer(f *testing.F) {
 	var b nlbatch.Batch
 	encode(&b, 0x1c, Op{Verb: AddServer, Key: MarkKey(5, true), Server: VirtualServer{Scheduler: "rr"}})

@@ -188,7 +188,7 @@ func (l *Linux) Counters() (all map[Key]Counters, err error) {
 // RealCounters reads the counters of the real servers of one virtual server; of one that is not there there are none.
 func (l *Linux) RealCounters(k Key) (all map[netip.AddrPort]Counters, err error) {
 	err = l.dumpReals(k, func() { all = make(map[netip.AddrPort]Counters) }, func(payload []byte) {
-		if at, c, ok := decodeReal(payload); ok {
+		if at, c, ok := realCounters(payload); ok {
 			all[at] = c
 		}
 	})
