@@ -53,7 +53,7 @@ func TestABadAnnotationLeavesThePreviousValue(t *testing.T) {
 	}
 	r.remove(named("web"))
 	r.round()
-	if n := len(r.c.settings); n != 0 {
+	if n := len(r.c.settings.of); n != 0 {
 		t.Errorf("%d settings of Services that have gone", n)
 	}
 }

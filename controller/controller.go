@@ -73,8 +73,8 @@ type Controller struct {
 	factsStale   atomic.Bool // node, host addresses or owners are to be looked at again
 	owners       map[netip.Addr]owner
 	problems     *problems
-	settings     map[types.NamespacedName]render.Settings // of Services with annotations
-	schedulers   map[string]error                         // what the kernel said when asked
+	settings     *settings
+	schedulers   *schedulers
 	healthChecks *healthcheck.Servers
 	relay        *relay.Relay
 	relays       map[types.NamespacedName][]netip.AddrPort
@@ -96,10 +96,11 @@ type Controller struct {
 	inForce    chan struct{}
 	reread     atomic.Bool // see Reread
 
-	lanes  *lanes
-	record record
-	looks  chan func()   // see look
-	ended  chan struct{} // closed when Run returns
+	lanes   *lanes
+	flights flights
+	record  record
+	looks   chan func()   // see look
+	ended   chan struct{} // closed when Run returns
 
 	Health  *Health
 	Metrics *Metrics
@@ -116,17 +117,17 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 		stale: true, flows: k.Flows, inForce: make(chan struct{}),
 		looks: make(chan func()), ended: make(chan struct{}), record: newRecord(),
 		problems: newProblems(),
-		settings: make(map[types.NamespacedName]render.Settings),
+		settings: newSettings(),
 		relays:   make(map[types.NamespacedName][]netip.AddrPort),
 		Health:   newHealth(healthLimit(o.SyncPeriod), k.Masq.Families()),
 		Metrics:  newMetrics(k.Masq.Families()),
 		lanes:    written,
 	}
 	c.followContacts()
-	c.schedulers = map[string]error{o.Scheduler: nil}
+	c.schedulers = newSchedulers(k.IPVS.ProbeScheduler, o.Scheduler)
 	c.render = render.Options{
 		Scheduler: o.Scheduler, Flags: o.Flags, NodeName: o.NodeName, Excluded: o.Excluded,
-		Usable: c.usable(k.IPVS), Localhost: o.NodePorts.Localhost,
+		Usable: c.schedulers.usable, Localhost: o.NodePorts.Localhost,
 		AllowedExternalIPs: o.AllowedExternalIPs, Refused: c.refused,
 	}
 	for _, family := range k.Masq.Families() {
@@ -145,18 +146,6 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 		c.log.Error("cannot serve a node port on the loopback", "listen", listen.String(), "err", err)
 	})
 	return c
-}
-
-// usable asks the kernel for a scheduler once.
-func (c *Controller) usable(kernel ipvs.Kernel) func(string) error {
-	return func(scheduler string) error {
-		err, asked := c.schedulers[scheduler]
-		if !asked {
-			err = kernel.ProbeScheduler(scheduler)
-			c.schedulers[scheduler] = err
-		}
-		return err
-	}
 }
 
 // cannotListen reports a health check node port that is taken. It is called from other goroutines.

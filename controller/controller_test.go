@@ -221,7 +221,7 @@ func TestTheAPIServerAndDNSComeFirstAtAColdStart(t *testing.T) {
 	r := emptyRig(newWorld())
 	r.t, r.ipvs.Record = t, true
 	r.start()
-	for n := range 3 * sliceSize {
+	for n := range 3 * portionSize {
 		r.set(service("web"+vip(n), vip(n)), endpoints(endpoint(n)))
 	}
 	api := service("kubernetes", "10.127.0.1")

@@ -101,11 +101,11 @@ func (c *Controller) explain(name types.NamespacedName) view.Explanation {
 	e.Created = svc.CreationTimestamp.Time
 	e.Internal, e.External, e.Affinity = policiesOf(svc)
 	endpointSlices := c.objects.endpointSlices(name)
-	rendered := render.Service(svc, endpointSlices, c.render, c.settings[name])
+	rendered := render.Service(svc, endpointSlices, c.render, c.settings.get(name))
 	for _, v := range render.Explain(svc, endpointSlices, c.render, rendered.Settings) {
 		e.Verdicts = append(e.Verdicts, verdictOf(v))
 	}
-	e.Settings = settingsOf(c.settings[name])
+	e.Settings = settingsOf(c.settings.get(name))
 	e.Paths = c.paths(name, rendered)
 	e.Remarks = c.remarks(svc, e, rendered)
 	if rendered.Health.Port != 0 {

@@ -83,7 +83,7 @@ func TestTheTableOfConnectionsIsReadOnceARound(t *testing.T) {
 // TestStaleFlowsAreLookedForAtTheStart: who knows what happened before it. Not before all is written.
 func TestStaleFlowsAreLookedForAtTheStart(t *testing.T) {
 	r := newRig(t)
-	for n := range 3 * sliceSize {
+	for n := range 3 * portionSize {
 		r.set(service(fmt.Sprint("udp", n), vip(n), udp), endpoints(endpoint(n)))
 	}
 	r.flows.Passes = 0

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"sync"
 	"time"
 
 	"github.com/fairlead-lb/fairlead/dummyif"
@@ -35,16 +36,27 @@ func timed[Op any](l *lane, apply func([]Op) []error, ops []Op) []error {
 
 // on puts a kernel behind lanes: the tables write as before, and the time is taken.
 func (l *lanes) on(k Kernel) Kernel {
-	k.IPVS, k.Masq, k.Dummyif = ipvsLane{k.IPVS, l}, masqLane{k.Masq, l}, dummyifLane{k.Dummyif, l}
+	k.IPVS, k.Masq, k.Dummyif = ipvsLane{k.IPVS, l, new(sync.Mutex)}, masqLane{k.Masq, l}, dummyifLane{k.Dummyif, l}
 	return k
 }
 
 type ipvsLane struct {
 	ipvs.Kernel
 	*lanes
+	mu *sync.Mutex // who renders ahead may ask for a scheduler while virtual servers are written
 }
 
-func (l ipvsLane) Apply(ops []ipvs.Op) []error { return timed(&l.servers, l.Kernel.Apply, ops) }
+func (l ipvsLane) Apply(ops []ipvs.Op) []error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return timed(&l.servers, l.Kernel.Apply, ops)
+}
+
+func (l ipvsLane) ProbeScheduler(scheduler string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Kernel.ProbeScheduler(scheduler)
+}
 
 type masqLane struct {
 	masq.Kernel

@@ -85,7 +85,7 @@ func freshly(after *Controller) string {
 	r := emptyRig(after.objects.(*world))
 	r.options = func(o *Options) { *o = after.options; o.Events = nil }
 	r.start()
-	maps.Copy(r.c.settings, after.settings)
+	maps.Copy(r.c.settings.of, after.settings.of)
 	if r.world.this == nil && after.node.registered {
 		r.c.node = after.node
 	}

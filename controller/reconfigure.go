@@ -26,7 +26,7 @@ func (c *Controller) followOptions(now time.Time) {
 	if o == nil {
 		return
 	}
-	c.schedulers[o.Scheduler] = nil // whoever calls Reconfigure has asked the kernel
+	c.schedulers.sure(o.Scheduler) // whoever calls Reconfigure has asked the kernel
 	c.options.Scheduler, c.options.Flags, c.options.Excluded = o.Scheduler, o.Flags, o.Excluded
 	c.options.AllowedExternalIPs, c.options.NodePorts = o.AllowedExternalIPs, o.NodePorts
 	c.render.Scheduler, c.render.Flags, c.render.Excluded = o.Scheduler, o.Flags, o.Excluded

@@ -7,40 +7,44 @@ import (
 	"net/netip"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/controller/render"
 )
 
-// renderService renders one Service and claims what it wants. It returns the names that this wakes.
-func (c *Controller) renderService(name types.NamespacedName) (woken []types.NamespacedName) {
-	svc := c.objects.service(name)
-	var created time.Time
-	if svc != nil {
-		created = svc.CreationTimestamp.Time
-	}
-	rendered := render.Service(svc, c.objects.endpointSlices(name), c.render, c.settings[name])
-	c.Metrics.renders.Inc()
-	c.remember(name, rendered.Settings)
-	result := c.claims.replace(name, created, rendered)
-	c.tell(name, svc, append(rendered.Problems, result.problems()...))
-	if !c.options.Rehearsal {
-		c.answerHealthChecks(name, rendered.Health)
-		c.replaceRelays(name, rendered.Relays)
-	}
-	if c.log.Enabled(context.Background(), slog.LevelDebug) { // else nobody need put the words together
-		c.log.Debug("rendered", "service", name.String(), "servers", len(rendered.Servers), "reason", rendered.Reason)
-	}
-	return result.woken
+// rendered is a Service as it was looked at.
+type rendered struct {
+	name types.NamespacedName
+	svc  *corev1.Service // nil: it is gone
+	render.Rendered
 }
 
-// remember keeps settings that the next rendering may have to fall back to.
-func (c *Controller) remember(name types.NamespacedName, s render.Settings) {
-	if s.Zero(c.render) {
-		delete(c.settings, name)
-	} else {
-		c.settings[name] = s
+// lookAt renders one Service. It only reads, and may be called from another goroutine than the one that owns the
+// controller's state.
+func (c *Controller) lookAt(name types.NamespacedName) rendered {
+	svc := c.objects.service(name)
+	c.Metrics.renders.Inc()
+	return rendered{name, svc, render.Service(svc, c.objects.endpointSlices(name), c.render, c.settings.get(name))}
+}
+
+// claim claims what a Service wants. It returns the names that this wakes.
+func (c *Controller) claim(r *rendered) (woken []types.NamespacedName) {
+	var created time.Time
+	if r.svc != nil {
+		created = r.svc.CreationTimestamp.Time
 	}
+	c.settings.remember(r.name, r.Settings, r.Settings.Zero(c.render))
+	result := c.claims.replace(r.name, created, r.Rendered)
+	c.tell(r.name, r.svc, append(r.Problems, result.problems()...))
+	if !c.options.Rehearsal {
+		c.answerHealthChecks(r.name, r.Health)
+		c.replaceRelays(r.name, r.Relays)
+	}
+	if c.log.Enabled(context.Background(), slog.LevelDebug) { // else nobody need put the words together
+		c.log.Debug("rendered", "service", r.name.String(), "servers", len(r.Servers), "reason", r.Reason)
+	}
+	return result.woken
 }
 
 // problems says in words what a Service wants and does not get.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/netip"
 	"strings"
 	"time"
@@ -16,10 +15,6 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 	"github.com/fairlead-lb/fairlead/view"
 )
-
-// sliceSize is how many Services are written before the next ones are rendered. At a cold start the first slice is
-// the API server and the DNS alone: they are in force before the rest is looked at.
-const sliceSize = 512
 
 // A step of the audit that takes longer than stepLimit was too large, and after one of many small ones there is a
 // pause of so many times as long as it took.
@@ -47,30 +42,25 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	c.stale = c.reread.Swap(false) || c.stale
 	errs := []error{c.followFacts(), c.resync(now)}
 	before := c.writes()
-	services, size := 0, sliceSize
-	if !c.settled {
-		size = 0 // those that come first alone
-	}
-	for ctx.Err() == nil {
-		c.Metrics.kubeProxy.take()
-		names, since := c.dirty.take(size)
-		size = sliceSize
-		c.Health.started(since, len(names) > 0)
-		_, more := c.dirty.oldest()
-		first := !more && !c.settled
-		c.settled = c.settled || !more
-		errs = append(errs, c.sync(names, now))
-		services += len(names)
+	services := 0
+	for p := c.firstPortion(); ctx.Err() == nil; {
+		next := c.following(p)
+		services += len(p.services)
+		c.Health.started(p.since, len(p.services) > 0)
+		first := !p.more && !c.settled
+		c.settled = c.settled || !p.more
+		errs = append(errs, c.sync(p, now))
 		if first {
 			c.claims.turnAll()
 			c.tellSettled()
 		}
-		if !more {
+		if !p.more {
 			break
 		}
 		c.answer()
+		p = next()
 	}
-	errs = append(errs, c.deleteStaleFlows())
+	errs = append(errs, c.flights.land(), c.deleteStaleFlows())
 	err := errors.Join(errs...)
 	took := time.Since(started)
 	c.finish(now.Add(took), err)
@@ -98,16 +88,48 @@ func (c *Controller) tellSettled() {
 	}
 }
 
-// sync is the one path. It renders the named Services and writes what is pending, theirs and
+// sync is the one path. It claims what a portion of Services wants and writes what is pending, theirs and
 // whatever failed before. Each kernel package grows in the order of dependence and shrinks in the
 // reverse, and adds come before removes.
-func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
-	busy := len(names) > 0
-	for len(names) > 0 {
-		names = append(names[1:], c.renderService(names[0])...)
+//
+// Where portions follow one another, the entries of one, the virtual servers of the one before and the bindings of the
+// one before that are written at the same time, while the next is rendered. In each kernel package, and
+// for each Service, the order is the same.
+func (c *Controller) sync(p portion, now time.Time) error {
+	errs := []error{c.flights.land()}
+	if p.follows {
+		launch(&c.flights, c.ipvs.Upserts(c.servable), c.ipvs.Write, c.ipvs.Record)
+		launch(&c.flights, c.dummyif.Upserts(c.bindable), c.dummyif.Write, c.dummyif.Record)
 	}
+	c.claimAll(p.services)
+	if marked := c.ipvs.Upserts(byMark); len(marked) > 0 {
+		errs = append(errs, c.flights.land(), c.ipvs.Record(marked, c.ipvs.Write(marked)))
+	}
+	if p.more && !p.alone {
+		launch(&c.flights, c.masq.Upserts(c.leads), c.masq.Write, c.masq.Record)
+	} else {
+		errs = append(errs, c.flights.land(), c.finishSync(now, len(p.services) > 0))
+	}
+	err := errors.Join(errs...)
+	c.stale = c.stale || contradicts(err)
+	return err
+}
+
+// claimAll claims what Services want, and what those want that this wakes.
+func (c *Controller) claimAll(services []rendered) {
+	var woken []types.NamespacedName
+	for i := range services {
+		woken = append(woken, c.claim(&services[i])...)
+	}
+	for ; len(woken) > 0; woken = woken[1:] {
+		r := c.lookAt(woken[0])
+		woken = append(woken, c.claim(&r)...)
+	}
+}
+
+// finishSync writes all that is pending, step by step. The caller is busy when something has changed.
+func (c *Controller) finishSync(now time.Time, busy bool) error {
 	errs := []error{
-		c.ipvs.Upsert(byMark),
 		c.masq.Upsert(c.leads),
 		c.ipvs.Upsert(c.servable),
 		c.dummyif.Upsert(c.bindable),
@@ -125,9 +147,7 @@ func (c *Controller) sync(names []types.NamespacedName, now time.Time) error {
 	} else {
 		errs = append(errs, c.ipvs.DrainRemoved())
 	}
-	err := errors.Join(errs...)
-	c.stale = c.stale || contradicts(err)
-	return err
+	return errors.Join(errs...)
 }
 
 // contradicts reports that the kernel is not as it was read, or may not be.
@@ -213,8 +233,8 @@ func (c *Controller) resynced(now time.Time, pause time.Duration, drift int, err
 // of their own.
 func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	started := time.Now()
-	c.trigger.step(now, c.auditPeriod()/auditSteps, true)                               // in case of failure
-	maps.DeleteFunc(c.schedulers, func(_ string, err error) bool { return err != nil }) // a module may have come
+	c.trigger.step(now, c.auditPeriod()/auditSteps, true) // in case of failure
+	c.schedulers.askAgain()
 	for name := range c.claims.starved {
 		c.dirty.add(name) // a mark may be free by now: one is when the kernel is rid of it
 	}

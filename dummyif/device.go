@@ -19,7 +19,7 @@ type Device struct {
 	route    bool
 	source   func(netip.Addr) netip.Addr
 	bindings delta.Table[Binding, netip.Addr] // value: the source of a route
-	ops      []Op                             // empty; kept from one write to the next
+	ops      []Op                             // empty; kept from one write to the next, and nil while it is written
 	messages uint64
 	writes   uint64
 }
@@ -97,16 +97,27 @@ func (d *Device) Resync(owned func(netip.Addr) bool) (drift int, err error) {
 }
 
 // Upsert binds what is pending, except the VIPs that ready refuses.
-func (d *Device) Upsert(ready func(netip.Addr) bool) error {
+func (d *Device) Upsert(ready func(netip.Addr) bool) error { return d.apply(d.Upserts(ready)) }
+
+// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between
+// them what is desired may change.
+func (d *Device) Upserts(ready func(netip.Addr) bool) []Op {
 	ops := d.ops
+	d.ops = nil
 	for b, source := range d.bindings.Upserts() {
 		if ready(b.Addr) {
 			ops = append(ops, Op{Verb: Bind, Binding: b, Source: source})
 		}
 	}
-	d.ops = nlbatch.Kept(ops)
-	return d.apply(ops)
+	if len(ops) == 0 {
+		d.ops = ops
+	}
+	return ops
 }
+
+// Write writes to the kernel. It may be called from another goroutine than everything else, while nothing else uses
+// the Kernel.
+func (d *Device) Write(ops []Op) []error { return d.kernel.Apply(ops) }
 
 // Prune unbinds what is no longer desired, except the VIPs that are held.
 func (d *Device) Prune(held func(netip.Addr) bool) error {
@@ -148,9 +159,13 @@ func (d *Device) apply(ops []Op) error {
 	if len(ops) == 0 {
 		return nil
 	}
+	return d.Record(ops, d.Write(ops))
+}
+
+// Record takes down what came of operations, and keeps their slice.
+func (d *Device) Record(ops []Op, results []error) error {
 	d.messages += uint64(len(ops))
 	d.writes += uint64(len(ops))
-	results := d.kernel.Apply(ops)
 	var errs []error
 	for i, op := range ops {
 		var err error
@@ -166,6 +181,7 @@ func (d *Device) apply(ops []Op) error {
 			errs = append(errs, fmt.Errorf("ip %s: %w", op, err))
 		}
 	}
+	d.ops = nlbatch.Kept(ops)
 	return errors.Join(errs...)
 }
 

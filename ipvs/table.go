@@ -32,7 +32,7 @@ type Table struct {
 	drains       map[realKey]drain
 	removed      map[realKey]struct{} // real servers that are there, and were desired until they were not
 
-	ops     []Op         // empty; kept from one write to the next
+	ops     []Op         // empty; kept from one write to the next, and nil while it is written
 	changes []realChange // the same
 
 	realServers int // actual ones
@@ -133,16 +133,27 @@ func (t *Table) HasAddr(addr netip.Addr) bool { return len(t.at[addr]) > 0 }
 
 // Upsert adds and changes what is pending, except the virtual servers that ready refuses: virtual
 // servers before their real servers, everything in one batch. What fails stays pending.
-func (t *Table) Upsert(ready func(Key) bool) error {
+func (t *Table) Upsert(ready func(Key) bool) error { return t.apply(t.Upserts(ready)) }
+
+// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between
+// them what is desired may change.
+func (t *Table) Upserts(ready func(Key) bool) []Op {
 	ops := t.ops
+	t.ops = nil
 	for k := range t.dirty {
 		if s := t.servers[k]; s.wanted && ready(k) {
 			ops = s.upsertOps(ops, k)
 		}
 	}
-	t.ops = nlbatch.Kept(ops)
-	return t.apply(ops)
+	if len(ops) == 0 {
+		t.ops = ops
+	}
+	return ops
 }
+
+// Write writes to the kernel. It may be called from another goroutine than everything else, while nothing else uses
+// the Kernel.
+func (t *Table) Write(ops []Op) []error { return t.kernel.Apply(ops) }
 
 func (s *server) upsertOps(ops []Op, k Key) []Op {
 	switch {
@@ -164,16 +175,20 @@ func (s *server) upsertOps(ops []Op, k Key) []Op {
 }
 
 // apply writes the operations, which are in the order of virtual servers and their addresses, and records
-// what happened. Deleting what is already gone is success. Any other disagreement with the kernel
-// satisfies errors.Is with fs.ErrExist or fs.ErrNotExist: the caller should Resync.
+// what happened.
 func (t *Table) apply(ops []Op) error {
 	if len(ops) == 0 {
 		return nil
 	}
+	return t.Record(ops, t.Write(ops))
+}
+
+// Record takes down what came of operations, and keeps their slice. Deleting what is already gone is success. Any other
+// disagreement with the kernel satisfies errors.Is with fs.ErrExist or fs.ErrNotExist: the caller should Resync.
+func (t *Table) Record(ops []Op, results []error) error {
 	t.messages += uint64(len(ops))
 	t.writes += uint64(len(ops))
 	var errs []error
-	results := t.kernel.Apply(ops)
 	for first := 0; first < len(ops); {
 		end := first + 1
 		for end < len(ops) && ops[end].Key == ops[first].Key {
@@ -186,6 +201,7 @@ func (t *Table) apply(ops []Op) error {
 		errs = t.done(ops[first:end], mine, errs)
 		first = end
 	}
+	t.ops = nlbatch.Kept(ops)
 	return errors.Join(errs...)
 }
 

@@ -17,7 +17,7 @@ type Ruleset struct {
 	options  Options
 	entries  delta.Table[Entry, uint32] // value: the mark
 	marks    map[lead]int               // how many actual entries lead to a mark
-	ops      []Op                       // empty; kept from one write to the next
+	ops      []Op                       // empty; kept from one write to the next, and nil while it is written
 	messages uint64
 	writes   uint64
 }
@@ -132,17 +132,28 @@ func (r *Ruleset) ResyncRules() (drift int, err error) {
 
 // Upsert adds and changes what is pending, except the entries with a mark that ready refuses, in the
 // order of Sets.
-func (r *Ruleset) Upsert(ready func(e Entry, mark uint32) bool) error {
+func (r *Ruleset) Upsert(ready func(e Entry, mark uint32) bool) error { return r.apply(r.Upserts(ready)) }
+
+// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between
+// them what is desired may change.
+func (r *Ruleset) Upserts(ready func(e Entry, mark uint32) bool) []Op {
 	ops := r.ops
+	r.ops = nil
 	for e, mark := range r.entries.Upserts() {
 		if mark == 0 || ready(e, mark) {
 			ops = append(ops, Op{Entry: e, Mark: mark})
 		}
 	}
+	if len(ops) == 0 {
+		r.ops = ops
+	}
 	slices.SortFunc(ops, compareSets)
-	r.ops = nlbatch.Kept(ops)
-	return r.apply(ops)
+	return ops
 }
+
+// Write writes to the kernel. It may be called from another goroutine than everything else, while nothing else uses
+// the Kernel.
+func (r *Ruleset) Write(ops []Op) []error { return r.kernel.Apply(ops) }
 
 // Prune deletes what is no longer desired, except the entries that are held, in the reverse order of
 // Sets.
@@ -164,9 +175,13 @@ func (r *Ruleset) apply(ops []Op) error {
 	if len(ops) == 0 {
 		return nil
 	}
+	return r.Record(ops, r.Write(ops))
+}
+
+// Record takes down what came of operations, and keeps their slice.
+func (r *Ruleset) Record(ops []Op, results []error) error {
 	r.messages += uint64(len(ops))
 	r.writes += uint64(len(ops))
-	results := r.kernel.Apply(ops)
 	var errs []error
 	for i, op := range ops {
 		if results != nil && results[i] != nil {
@@ -183,6 +198,7 @@ func (r *Ruleset) apply(ops []Op) error {
 			r.count(op.Entry, op.Mark, 1)
 		}
 	}
+	r.ops = nlbatch.Kept(ops)
 	return errors.Join(errs...)
 }
 
