@@ -9,27 +9,6 @@ import (
 	"github.com/fairlead-lb/fairlead/view"
 )
 
-// followContacts has it logged and measured how it stands with the API server, where there is one.
-func (c *Controller) followContacts() {
-	if c.source.Contacts == nil {
-		return
-	}
-	c.source.Contacts.Watch(c.contactChanged)
-	c.Metrics.connected(c.source.Contacts)
-}
-
-// contactChanged logs that a kind of objects is not heard of any more, or again. It is called from other goroutines.
-func (c *Controller) contactChanged(before, now source.Contact) {
-	switch {
-	case now.Err == nil:
-		c.log.Info("the API server answers again", "kind", now.Kind, "after", now.Answered.Sub(before.Since).Round(time.Second))
-	case now.Answers():
-		c.log.Warn("the API server answers with an error; the kernel keeps serving what it has", "kind", now.Kind, "err", now.Err)
-	default:
-		c.log.Warn("the API server does not answer; the kernel keeps serving what it has", "kind", now.Kind, "err", now.Err)
-	}
-}
-
 // contacts lists how it stands with the API server.
 func (c *Controller) contacts() (list []source.Contact) {
 	if c.source.Contacts != nil {

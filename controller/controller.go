@@ -46,6 +46,9 @@ type Options struct {
 	// the start, instead of being met when they are to be made. nil: none are.
 	Inherited func(ipvs.Key) bool
 
+	// Feed is what the source tells, if it is followed already.
+	Feed *Feed
+
 	AllowedExternalIPs []netip.Prefix // the only ones that Services may name; none: all
 }
 
@@ -65,12 +68,12 @@ type Controller struct {
 	log     *slog.Logger
 
 	source  source.Source
+	feed    *Feed
 	objects objects
 	dirty   *dirty
 	node    node
 	next    atomic.Pointer[Options] // see Reconfigure; nil: go on with these
 
-	factsStale   atomic.Bool // node, host addresses or owners are to be looked at again
 	owners       map[netip.Addr]owner
 	problems     *problems
 	settings     *settings
@@ -109,21 +112,26 @@ type Controller struct {
 // New returns a controller that has not touched anything yet.
 func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 	o.Masq.Pods.Unknown = o.NodeCIDR
+	feed := o.Feed
+	if o.Feed = nil; feed == nil { // the options live longer
+		feed = NewFeed(src, o.NodeName, log)
+	}
 	written := new(lanes)
 	k = written.on(k)
 	c := &Controller{
-		options: o, log: log, source: src,
-		dirty: newDirty(),
+		options: o, log: log, source: src, feed: feed, objects: feed.reflectors, dirty: feed.dirty,
 		stale: true, flows: k.Flows, inForce: make(chan struct{}),
 		looks: make(chan func()), ended: make(chan struct{}), record: newRecord(),
 		problems: newProblems(),
 		settings: newSettings(),
 		relays:   make(map[types.NamespacedName][]netip.AddrPort),
 		Health:   newHealth(healthLimit(o.SyncPeriod), k.Masq.Families()),
-		Metrics:  newMetrics(k.Masq.Families()),
+		Metrics:  newMetrics(k.Masq.Families(), feed),
 		lanes:    written,
 	}
-	c.followContacts()
+	if src.Contacts != nil {
+		c.Metrics.connected(src.Contacts)
+	}
 	c.schedulers = newSchedulers(k.IPVS.ProbeScheduler, o.Scheduler)
 	c.render = render.Options{
 		Scheduler: o.Scheduler, Flags: o.Flags, NodeName: o.NodeName, Excluded: o.Excluded,
@@ -140,7 +148,6 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 	c.claims = newClaims(c.ipvs, c.dummyif, c.masq, o.Masq.Marks)
 	c.Health.since = c.dirty.oldest
 	c.Health.answered(c.Metrics)
-	c.factsStale.Store(true)
 	c.healthChecks = healthcheck.New(c.Health.Healthy, nil, c.cannotListen)
 	c.relay = relay.New(func(listen netip.AddrPort, err error) {
 		c.log.Error("cannot serve a node port on the loopback", "listen", listen.String(), "err", err)
@@ -160,22 +167,17 @@ func (c *Controller) cannotListen(name types.NamespacedName, port uint16, err er
 // Run keeps the kernel in step until ctx ends, and then leaves it as it is. It returns an error when
 // the kernel cannot be read at the start, or when the source fails.
 func (c *Controller) Run(ctx context.Context) error {
-	reflectors := newReflectors(c.source, c.options.NodeName, changes{
-		service: c.serviceChanged, triggered: c.dirty.trigger, node: c.factsChanged,
-		services: &c.Metrics.kubeProxy.services, endpoints: &c.Metrics.kubeProxy.endpoints,
-	})
 	defer close(c.ended)
 	defer c.healthChecks.Close()
 	defer c.relay.Close()
-	c.objects = reflectors
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return c.work(ctx, reflectors.wait) })
-	reflectors.start(ctx) // what there is comes while the kernel is read
+	group.Go(func() error { return c.work(ctx, c.feed.reflectors.wait) })
+	c.feed.Follow(ctx) // what there is comes while the kernel is read
 	if c.source.Run != nil {
 		group.Go(func() error { return c.source.Run(ctx) })
 	}
 	if c.options.Host.Watch != nil {
-		group.Go(func() error { return c.options.Host.Watch(ctx, c.factsChanged) })
+		group.Go(func() error { return c.options.Host.Watch(ctx, c.feed.factsChanged) })
 	}
 	return group.Wait()
 }
@@ -193,15 +195,6 @@ func (c *Controller) work(ctx context.Context, synced func(context.Context) erro
 	c.record.phase = view.PhaseFilling
 	c.loop(ctx)
 	return nil
-}
-
-// serviceChanged puts a name into the dirty set. It is what every event about a Service or one of its
-// slices comes to.
-func (c *Controller) serviceChanged(name types.NamespacedName) {
-	c.dirty.add(name)
-	if name == apiServer() {
-		c.factsChanged() // nobody may take the API server's addresses
-	}
 }
 
 // incompletePoll is how often an incomplete source is asked again: deletions wait for its answer.

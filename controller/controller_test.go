@@ -248,7 +248,7 @@ func TestNodeCIDRFollowsTheNode(t *testing.T) {
 	r := newRig(t)
 	r.c.options.NodeCIDR = true
 	r.world.this = &corev1.Node{Spec: corev1.NodeSpec{PodCIDRs: []string{"10.244.3.0/24", "fd00:3::/64"}}}
-	r.c.factsChanged()
+	r.c.feed.factsChanged()
 	r.round()
 	mention := func(cidrs string, want int) {
 		t.Helper()
@@ -260,7 +260,7 @@ func TestNodeCIDRFollowsTheNode(t *testing.T) {
 	}
 	mention("10.244.3.0/24 fd00:3::/64", 2) // what is from pods, and what is not
 	r.world.this = &corev1.Node{Spec: corev1.NodeSpec{PodCIDRs: []string{"10.244.9.0/24", "fd00:9::/64"}}}
-	r.c.factsChanged()
+	r.c.feed.factsChanged()
 	r.round()
 	mention("10.244.9.0/24 fd00:9::/64", 2)
 	mention("10.244.3.0/24 fd00:3::/64", 0)

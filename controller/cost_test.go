@@ -51,7 +51,7 @@ var costs = []struct {
 	{"an annotation: the scheduler of six virtual servers",
 		func(r *rig, n int) { r.lbWith(n, annotated("fairlead.io/scheduler", "wlc")) }, 1, 6},
 	{"a refused address is free: its Service alone, three entries, a server, two real servers, an address",
-		func(r *rig, _ int) { r.world.others = nil; r.c.factsChanged() }, 1, 7},
+		func(r *rig, _ int) { r.world.others = nil; r.c.feed.factsChanged() }, 1, 7},
 }
 
 // TestCostOfAChange is belief 9 of the house: what a change costs does not depend on how many
@@ -164,7 +164,7 @@ func rigWith(t testing.TB, services int) *rig {
 func (r *rig) withEverything(services int) {
 	r.hosts("192.0.2.1", "192.0.2.2", "192.0.2.3")
 	r.world.others = []*corev1.Node{nodeObject("node-2", "198.51.100.7")}
-	r.c.factsChanged()
+	r.c.feed.factsChanged()
 	for n := range services {
 		r.lbWith(n, func(*corev1.Service) {})
 	}

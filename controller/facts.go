@@ -57,22 +57,15 @@ func apiServer() types.NamespacedName {
 	return types.NamespacedName{Namespace: "default", Name: "kubernetes"}
 }
 
-// factsChanged notes that a fact about this node, the host or who owns an address may have changed. It
-// is safe for concurrent use, as the event handlers that call it.
-func (c *Controller) factsChanged() {
-	c.factsStale.Store(true)
-	c.dirty.poke()
-}
-
 // followFacts takes over what has changed about the node. That concerns every Service, but is rare; a
 // changed owner concerns those who want the address.
 func (c *Controller) followFacts() error {
-	if !c.factsStale.Swap(false) {
+	if !c.feed.factsStale.Swap(false) {
 		return nil
 	}
 	host, err := c.options.Host.list()
 	if err != nil {
-		c.factsStale.Store(true)
+		c.feed.factsStale.Store(true)
 		return err
 	}
 	now := nodeOf(c.objects.node(), host).after(c.node)

@@ -18,7 +18,7 @@ import (
 func (r *rig) facts(change func()) int {
 	before := testutil.ToFloat64(r.c.Metrics.renders)
 	change()
-	r.c.factsChanged()
+	r.c.feed.factsChanged()
 	r.round()
 	return int(testutil.ToFloat64(r.c.Metrics.renders) - before)
 }

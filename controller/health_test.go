@@ -133,7 +133,7 @@ func TestANodeThatIsAboutToGoIsNotEligible(t *testing.T) {
 		{"registered again", node(func(*corev1.Node) {}), 200},
 	} {
 		r.world.this = c.node
-		r.c.factsChanged()
+		r.c.feed.factsChanged()
 		r.round()
 		if code, body := getHealth(r.c.Health.Healthz()); code != c.code || body["nodeEligible"] != (c.code == 200) {
 			t.Errorf("%s: /healthz %d %v", c.what, code, body)

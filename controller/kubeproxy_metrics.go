@@ -23,8 +23,6 @@ type kubeProxyMetrics struct {
 	noLocal     *prometheus.GaugeVec
 	healthz     *prometheus.CounterVec
 	livez       *prometheus.CounterVec
-
-	services, endpoints changeCounts
 }
 
 // changeCounts are how many events of one kind came in, and how many of them rounds have taken.
@@ -32,7 +30,7 @@ type changeCounts struct{ in, taken atomic.Uint64 }
 
 func (c *changeCounts) count() { c.in.Add(1) }
 
-func newKubeProxyMetrics(registry *prometheus.Registry, families []masq.Family) *kubeProxyMetrics {
+func newKubeProxyMetrics(registry *prometheus.Registry, families []masq.Family, feed *Feed) *kubeProxyMetrics {
 	m := &kubeProxyMetrics{
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "kubeproxy_sync_proxy_rules_duration_seconds", Help: "Duration of a round of synchronization.",
@@ -67,7 +65,7 @@ func newKubeProxyMetrics(registry *prometheus.Registry, families []masq.Family) 
 		m.livez.WithLabelValues(code)
 	}
 	registry.MustRegister(m.duration, m.programming, m.last, m.queued, m.noLocal, m.healthz, m.livez)
-	for name, c := range map[string]*changeCounts{"service": &m.services, "endpoint": &m.endpoints} {
+	for name, c := range map[string]*changeCounts{"service": &feed.services, "endpoint": &feed.endpoints} {
 		registry.MustRegister(
 			prometheus.NewCounterFunc(prometheus.CounterOpts{
 				Name: "kubeproxy_sync_proxy_rules_" + name + "_changes_total", Help: "Changes that came in.",
@@ -77,12 +75,6 @@ func newKubeProxyMetrics(registry *prometheus.Registry, families []masq.Family) 
 			}, func() float64 { return max(float64(c.in.Load())-float64(c.taken.Load()), 0) }))
 	}
 	return m
-}
-
-// take records that a round takes what has come in so far.
-func (m *kubeProxyMetrics) take() {
-	m.services.taken.Store(m.services.in.Load())
-	m.endpoints.taken.Store(m.endpoints.in.Load())
 }
 
 // synced records a round.

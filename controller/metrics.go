@@ -54,7 +54,7 @@ const (
 	laneRules     = "rules"
 )
 
-func newMetrics(families []masq.Family) *Metrics {
+func newMetrics(families []masq.Family, feed *Feed) *Metrics {
 	name := func(s string) prometheus.Opts { return prometheus.Opts{Namespace: "fairlead", Name: s} }
 	counter := func(s, help string) prometheus.CounterOpts {
 		o := prometheus.CounterOpts(name(s))
@@ -88,7 +88,7 @@ func newMetrics(families []masq.Family) *Metrics {
 	m.problems = prometheus.NewGaugeVec(gauge("problems", "What is wrong with Services at present, by reason: see their Events."), []string{"reason"})
 	m.complete = prometheus.NewGauge(gauge("source_complete", "Whether the source knows all objects: 1, or 0 as long as a file has never been good. Until then nothing is deleted."))
 	m.addProgramming(counter, gauge)
-	m.kubeProxy = newKubeProxyMetrics(m.Registry, families)
+	m.kubeProxy = newKubeProxyMetrics(m.Registry, families, feed)
 	m.Registry.MustRegister(m.flows, m.problems, m.complete)
 	m.Registry.MustRegister(m.renders, m.rounds, m.duration, m.last, m.messages, m.pending, m.services, m.servers,
 		m.draining, m.audit, m.drift, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

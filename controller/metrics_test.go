@@ -83,7 +83,7 @@ func TestAnswersOfHealthzAreCounted(t *testing.T) {
 func TestChangesArePendingUntilARoundTakesThem(t *testing.T) {
 	r := newRig(t)
 	heard := 0
-	counts := &r.c.Metrics.kubeProxy.services
+	counts := &r.c.feed.services
 	on := changes{service: func(types.NamespacedName) { heard++ }, services: counts}
 	web := service("web", "10.96.0.1")
 	on.serviceChanged(nil, web)

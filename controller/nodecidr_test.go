@@ -25,7 +25,7 @@ func (r *rig) startInNodeCIDR() {
 
 func (r *rig) setNode(node *corev1.Node) {
 	r.world.this = node
-	r.c.factsChanged()
+	r.c.feed.factsChanged()
 	r.round()
 }
 

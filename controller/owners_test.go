@@ -21,7 +21,7 @@ func TestADangerousAddressBecomesFreeAndIsTakenAgain(t *testing.T) {
 	}
 	r.set(service("wants-ext", "10.97.0.1", externalIPs("198.51.100.7")), endpoints("10.1.0.1"))
 	r.set(service("wants-lb", "10.97.0.2", loadBalancer("198.51.100.8")), endpoints("10.1.0.1"))
-	r.c.factsChanged()
+	r.c.feed.factsChanged()
 	r.round()
 	bound := func(what, addr string, want bool) {
 		t.Helper()
@@ -86,7 +86,7 @@ func TestAnAddressOnADeviceOfTheHost(t *testing.T) {
 	r.hosts("192.0.2.1", "198.51.100.7")
 	r.set(service("lb", "10.97.0.1", loadBalancer("198.51.100.7", "192.0.2.1"), nodePort(30080)), endpoints("10.1.0.1"))
 	r.set(service("ext", "10.97.0.2", externalIPs("198.51.100.7")), endpoints("10.1.0.1"))
-	r.c.factsChanged()
+	r.c.feed.factsChanged()
 	r.round()
 	want := "ext AddressRefused: external IP 198.51.100.7 belongs to this node and is not taken away\n" +
 		"lb AddressRefused: load balancer IP 192.0.2.1 belongs to this node and is not taken away"

@@ -44,7 +44,7 @@ func (c *Controller) following(p portion) func() portion {
 
 // take takes up to limit names, and those that come first, out of the dirty set, and renders them.
 func (c *Controller) take(limit int) portion {
-	c.Metrics.kubeProxy.take()
+	c.feed.take()
 	names, since := c.dirty.take(limit)
 	p := portion{since: since, services: make([]rendered, len(names))}
 	_, p.more = c.dirty.oldest()

@@ -32,7 +32,7 @@ func TestIncrementalEqualsFreshOnTheKernel(t *testing.T) {
 			e := events.Example(seed*steps + step)
 			e.apply(w)
 			c.dirty.add(e.name)
-			c.factsChanged()
+			c.feed.factsChanged()
 			now = now.Add(e.wait)
 			if e.restart {
 				c = newTestController(w, kernel, log, func() bool { return true })

@@ -43,7 +43,7 @@ func TestIncrementalEqualsFresh(t *testing.T) {
 			"remove": func(t *rapid.T) { r.remove(named(drawName(t))) },
 			"facts": func(t *rapid.T) {
 				drawFacts(t)(r.world)
-				r.c.factsChanged()
+				r.c.feed.factsChanged()
 			},
 			"round": func(*rapid.T) { r.round() },
 			"time": func(t *rapid.T) {

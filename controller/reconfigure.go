@@ -36,7 +36,7 @@ func (c *Controller) followOptions(now time.Time) {
 	for _, name := range c.objects.names() {
 		c.dirty.add(name)
 	}
-	c.factsStale.Store(true) // which addresses serve node ports follows from the facts
+	c.feed.factsStale.Store(true) // which addresses serve node ports follows from the facts
 }
 
 // followPace takes over everything about time. What waits for longer than it now should is brought

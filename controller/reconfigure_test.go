@@ -77,7 +77,7 @@ func TestExcludedAddressesDrainAndComeBack(t *testing.T) {
 func TestOtherNodePortAddresses(t *testing.T) {
 	r := newRig(t)
 	r.world.host = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")}
-	r.c.factsChanged()
+	r.c.feed.factsChanged()
 	r.set(service("web", "10.96.0.1", nodePort(30080)), endpoints("10.244.1.5"))
 	r.round()
 	has := func(addr string) bool { return strings.Contains(r.ipvs.Dump(), addr+":30080") }

@@ -91,11 +91,11 @@ func eventually(t *testing.T, check func() bool, state func() string) {
 func TestUnreadableKernelEndsAStartAndTurnsARunningDaemonUnhealthy(t *testing.T) {
 	r := newRig(t)
 	broken := &unreadable{Kernel: r.masq}
-	c := newTestController(r.world, Kernel{IPVS: r.ipvs, Dummyif: r.dummyif, Masq: broken}, r.log, func() bool { return true })
-	var err error
-	if c.source, err = source.Directory(t.TempDir(), slog.New(slog.DiscardHandler)); err != nil {
+	src, err := source.Directory(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
 		t.Fatal(err)
 	}
+	c := New(src, Kernel{IPVS: r.ipvs, Dummyif: r.dummyif, Masq: broken}, r.c.options, slog.New(slog.DiscardHandler))
 	if err := c.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot be read") {
 		t.Errorf("Run on an unreadable kernel returned %v", err)
 	}

@@ -79,20 +79,24 @@ in whatever mode that is, and exits with status 0 if they are the same.`,
 }
 
 // runDaemon does the work of `fairlead run`: it makes sure that the node can do what is asked,
-// before it touches anything, and then serves until ctx ends.
+// before it touches anything, and then serves until ctx ends. Meanwhile the source is listed.
 func runDaemon(ctx context.Context, cfg Config, d *daemon) (err error) {
 	if d.name, err = ownName(cfg.HostnameOverride); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	src, events, err := openSource(ctx, cfg, d.name, d.log)
+	if err != nil {
+		return err
+	}
+	feed := controller.NewFeed(src, d.name, d.log)
+	feed.Follow(ctx) // objects come in while the kernel is made ready
 	kernel, closeKernel, err := openKernel(cfg)
 	if err != nil {
 		return err
 	}
 	defer closeKernel()
-	src, events, err := openSource(ctx, cfg, d.name, d.log)
-	if err != nil {
-		return err
-	}
 	if err := prepareHost(cfg, d.log); err != nil {
 		return err
 	}
@@ -100,6 +104,7 @@ func runDaemon(ctx context.Context, cfg Config, d *daemon) (err error) {
 	if err != nil {
 		return err
 	}
+	options.Feed = feed
 	if events != nil {
 		options.Events = events
 		d.nodeWarnings = func(reason, text string) { events.nodeWarning(d.name, reason, text) }
