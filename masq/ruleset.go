@@ -132,7 +132,9 @@ func (r *Ruleset) ResyncRules() (drift int, err error) {
 
 // Upsert adds and changes what is pending, except the entries with a mark that ready refuses, in the
 // order of Sets.
-func (r *Ruleset) Upsert(ready func(e Entry, mark uint32) bool) error { return r.apply(r.Upserts(ready)) }
+func (r *Ruleset) Upsert(ready func(e Entry, mark uint32) bool) error {
+	return r.apply(r.Upserts(ready))
+}
 
 // Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between
 // them what is desired may change.

@@ -84,6 +84,7 @@ func runDaemon(ctx context.Context, cfg Config, d *daemon) (err error) {
 	if d.name, err = ownName(cfg.HostnameOverride); err != nil {
 		return err
 	}
+	settled := tuneMemory()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	src, events, err := openSource(ctx, cfg, d.name, d.log)
@@ -113,7 +114,7 @@ func runDaemon(ctx context.Context, cfg Config, d *daemon) (err error) {
 		options.Inherited = inherited(cfg, d.log)
 	}
 	d.estimation.Store(cfg.IPVS.Estimation)
-	options.Settled, options.Sized = tuneMemory(), watchSizes(func() bool { return d.estimation.Load() == estimationAuto }, d.log)
+	options.Settled, options.Sized = settled, watchSizes(func() bool { return d.estimation.Load() == estimationAuto }, d.log)
 	d.controller = controller.New(src, kernel, options, d.log)
 	counters, closeCounters, err := openCounters()
 	if err != nil {
