@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-lb/fairlead/dummyif"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 	corev1 "k8s.io/api/core/v1"
@@ -214,6 +215,37 @@ func TestARefusedServiceKeepsNobodyElseWaiting(t *testing.T) {
 	r.round()
 	if got := r.dummyif.Dump(); strings.Count(got, "\n") != 2 {
 		t.Errorf("after the retry, bound: %s", got)
+	}
+}
+
+// TestWhatIsRefusedIsNotTriedWithEachPortion: where every VIP is refused, a first round must not cost the square of
+// their number.
+func TestWhatIsRefusedIsNotTriedWithEachPortion(t *testing.T) {
+	r := emptyRig(newWorld())
+	r.t = t
+	r.start()
+	const services = 5 * portionSize
+	for n := range services {
+		r.set(service("web"+vip(n), vip(n)), endpoints(endpoint(n)))
+	}
+	tried := map[string]int{}
+	r.dummyif.Fail = func(op dummyif.Op) error {
+		tried[op.String()]++
+		return errors.New("refused")
+	}
+	r.round()
+	if len(tried) != services {
+		t.Errorf("%d bindings were tried, not %d", len(tried), services)
+	}
+	for op, times := range tried {
+		if times > 2 {
+			t.Fatalf("%s was tried %d times in one round", op, times)
+		}
+	}
+	r.dummyif.Fail = nil
+	r.round()
+	if n := strings.Count(r.dummyif.Dump(), "\n"); n != services {
+		t.Errorf("%d bound after the retry", n)
 	}
 }
 

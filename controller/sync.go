@@ -102,7 +102,9 @@ func (c *Controller) sync(p portion, now time.Time) error {
 		launch(&c.flights, c.dummyif.Upserts(c.bindable), c.dummyif.Write, c.dummyif.Record)
 	}
 	c.claimAll(p.services)
-	if marked := c.ipvs.Upserts(byMark); len(marked) > 0 {
+	if !p.follows {
+		errs = append(errs, c.ipvs.Upsert(byMark))
+	} else if marked := c.ipvs.Upserts(byMark); len(marked) > 0 {
 		errs = append(errs, c.flights.land(), c.ipvs.Record(marked, c.ipvs.Write(marked)))
 	}
 	if p.more && !p.alone {

@@ -20,6 +20,7 @@ type Device struct {
 	source   func(netip.Addr) netip.Addr
 	bindings delta.Table[Binding, netip.Addr] // value: the source of a route
 	ops      []Op                             // empty; kept from one write to the next, and nil while it is written
+	refused  map[Binding]struct{}             // since the last Upsert
 	messages uint64
 	writes   uint64
 }
@@ -28,7 +29,7 @@ type Device struct {
 // whose preferred source is what the source function returns for the VIP; it may return an invalid
 // address.
 func NewDevice(kernel Kernel, route bool, source func(vip netip.Addr) netip.Addr) *Device {
-	return &Device{kernel: kernel, route: route, source: source}
+	return &Device{kernel: kernel, route: route, source: source, refused: make(map[Binding]struct{})}
 }
 
 // Set makes the VIP desired.
@@ -97,15 +98,18 @@ func (d *Device) Resync(owned func(netip.Addr) bool) (drift int, err error) {
 }
 
 // Upsert binds what is pending, except the VIPs that ready refuses.
-func (d *Device) Upsert(ready func(netip.Addr) bool) error { return d.apply(d.Upserts(ready)) }
+func (d *Device) Upsert(ready func(netip.Addr) bool) error {
+	clear(d.refused)
+	return d.apply(d.Upserts(ready))
+}
 
-// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between
-// them what is desired may change.
+// Upserts is the first part of an Upsert: it returns what is to be written, without what was refused since the last
+// Upsert. Write and Record are the others. Between them what is desired may change.
 func (d *Device) Upserts(ready func(netip.Addr) bool) []Op {
 	ops := d.ops
 	d.ops = nil
 	for b, source := range d.bindings.Upserts() {
-		if ready(b.Addr) {
+		if _, refused := d.refused[b]; !refused && ready(b.Addr) {
 			ops = append(ops, Op{Verb: Bind, Binding: b, Source: source})
 		}
 	}
@@ -179,6 +183,7 @@ func (d *Device) Record(ops []Op, results []error) error {
 			d.bindings.UnsetActual(op.Binding)
 		default:
 			errs = append(errs, fmt.Errorf("ip %s: %w", op, err))
+			d.refused[op.Binding] = struct{}{}
 		}
 	}
 	d.ops = nlbatch.Kept(ops)

@@ -27,6 +27,8 @@ type Table struct {
 	again   []Key            // and those that it could not read
 	reading reading
 
+	refused map[Key]struct{} // since the last Upsert
+
 	drainTimeout time.Duration         // 0: until the connections end
 	timeouts     map[Key]time.Duration // of virtual servers with another drain timeout
 	drains       map[realKey]drain
@@ -63,6 +65,7 @@ func NewTable(kernel Kernel, drainTimeout time.Duration) *Table {
 		kernel:       kernel,
 		servers:      make(map[Key]*server),
 		dirty:        make(map[Key]struct{}),
+		refused:      make(map[Key]struct{}),
 		at:           make(map[netip.Addr][]Key),
 		drainTimeout: drainTimeout,
 		timeouts:     make(map[Key]time.Duration),
@@ -133,14 +136,20 @@ func (t *Table) HasAddr(addr netip.Addr) bool { return len(t.at[addr]) > 0 }
 
 // Upsert adds and changes what is pending, except the virtual servers that ready refuses: virtual
 // servers before their real servers, everything in one batch. What fails stays pending.
-func (t *Table) Upsert(ready func(Key) bool) error { return t.apply(t.Upserts(ready)) }
+func (t *Table) Upsert(ready func(Key) bool) error {
+	clear(t.refused)
+	return t.apply(t.Upserts(ready))
+}
 
-// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between
-// them what is desired may change.
+// Upserts is the first part of an Upsert: it returns what is to be written, without what was refused since the last
+// Upsert. Write and Record are the others. Between them what is desired may change.
 func (t *Table) Upserts(ready func(Key) bool) []Op {
 	ops := t.ops
 	t.ops = nil
 	for k := range t.dirty {
+		if _, refused := t.refused[k]; refused {
+			continue
+		}
 		if s := t.servers[k]; s.wanted && ready(k) {
 			ops = s.upsertOps(ops, k)
 		}
@@ -222,6 +231,7 @@ func (t *Table) done(ops []Op, results, errs []error) []error {
 			// else's, and nobody knows what else is in it. It stays pending.
 		case err != nil && (!deletion || !errors.Is(err, fs.ErrNotExist)):
 			errs = append(errs, fmt.Errorf("ipvsadm %s: %w", op, err))
+			t.refused[k] = struct{}{}
 		case op.Verb == AddServer || op.Verb == EditServer:
 			t.setActual(k, op.Server)
 		case op.Verb == DeleteServer:

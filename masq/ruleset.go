@@ -18,6 +18,7 @@ type Ruleset struct {
 	entries  delta.Table[Entry, uint32] // value: the mark
 	marks    map[lead]int               // how many actual entries lead to a mark
 	ops      []Op                       // empty; kept from one write to the next, and nil while it is written
+	refused  map[Entry]struct{}         // since the last Upsert
 	messages uint64
 	writes   uint64
 }
@@ -30,7 +31,7 @@ type lead struct {
 
 // NewRuleset returns a ruleset with nothing desired but its rules.
 func NewRuleset(kernel Kernel, options Options) *Ruleset {
-	return &Ruleset{kernel: kernel, options: options, marks: make(map[lead]int)}
+	return &Ruleset{kernel: kernel, options: options, marks: make(map[lead]int), refused: make(map[Entry]struct{})}
 }
 
 // SetOptions changes the rules from the next Resync or ResyncRules on.
@@ -133,16 +134,17 @@ func (r *Ruleset) ResyncRules() (drift int, err error) {
 // Upsert adds and changes what is pending, except the entries with a mark that ready refuses, in the
 // order of Sets.
 func (r *Ruleset) Upsert(ready func(e Entry, mark uint32) bool) error {
+	clear(r.refused)
 	return r.apply(r.Upserts(ready))
 }
 
-// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between
-// them what is desired may change.
+// Upserts is the first part of an Upsert: it returns what is to be written, without what was refused since the last
+// Upsert. Write and Record are the others. Between them what is desired may change.
 func (r *Ruleset) Upserts(ready func(e Entry, mark uint32) bool) []Op {
 	ops := r.ops
 	r.ops = nil
 	for e, mark := range r.entries.Upserts() {
-		if mark == 0 || ready(e, mark) {
+		if _, refused := r.refused[e]; !refused && (mark == 0 || ready(e, mark)) {
 			ops = append(ops, Op{Entry: e, Mark: mark})
 		}
 	}
@@ -188,6 +190,7 @@ func (r *Ruleset) Record(ops []Op, results []error) error {
 	for i, op := range ops {
 		if results != nil && results[i] != nil {
 			errs = append(errs, fmt.Errorf("ipset %s: %w", op, results[i]))
+			r.refused[op.Entry] = struct{}{}
 			continue
 		}
 		if op.Entry.Set == Local {
