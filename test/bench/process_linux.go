@@ -24,8 +24,12 @@ type process struct {
 	ended   chan struct{}
 }
 
-// startProcess runs a program in the namespace, with its output in a file. It is killed when the lab is closed.
+// startProcess runs a program in the namespace, with its output in a file. It is killed when the lab is closed. The
+// program's file is read before: that it is the first to run must not make a subject slower.
 func startProcess(n *lab.Namespace, log, path string, args ...string) (*process, error) {
+	if _, err := os.ReadFile(path); err != nil {
+		return nil, fmt.Errorf("read the program: %w", err)
+	}
 	file, err := os.Create(log)
 	if err != nil {
 		return nil, fmt.Errorf("make a log: %w", err)
