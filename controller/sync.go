@@ -27,7 +27,7 @@ const (
 
 // See auditPeriod.
 const (
-	manyServers = 8192 // virtual servers to read in each sync period
+	manyServers = 4096 // virtual servers to read in each sync period
 	mostPeriods = 4
 )
 

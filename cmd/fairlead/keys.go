@@ -87,7 +87,7 @@ func ipvsKeys() []key {
 		{path: "ipvs.schedulerFlags", kind: listOf("a scheduler flag (mh-fallback mh-port sh-fallback sh-port)", schedulerFlag),
 			comment: "Flags of the schedulers mh and sh: mh-fallback mh-port sh-fallback sh-port."},
 		{path: "ipvs.syncPeriod", kind: duration(time.Nanosecond), def: "30s",
-			comment: "Time in which the whole kernel state is read and compared once; up to four\nof them with more than 8,192 virtual servers. More than 0s."},
+			comment: "Time in which the whole kernel state is read and compared once; up to four\nof them with more than 4,096 virtual servers. More than 0s."},
 		{path: "ipvs.minSyncPeriod", kind: duration(0), def: "0s",
 			comment: "Least time between two syncs, to gather changes. 0s: sync on every change.\nNot longer than syncPeriod."},
 		{path: "ipvs.excludeCIDRs", kind: listOf(wantCIDR, parseCIDR),
