@@ -1,8 +1,10 @@
 package dummyif
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -79,6 +81,19 @@ func TestARouteIsWhatTheOperatorKnows(t *testing.T) {
 	for vip, source := range map[string]string{"10.96.0.10": "src 10.0.0.1", "fd00:10:96::a": "src fd00::1"} {
 		if out := kerneltest.Run(t, "ip", "route", "get", vip); !strings.Contains(out, source) {
 			t.Errorf("the node reaches %s from elsewhere: %s", vip, out)
+		}
+	}
+}
+
+// TestASourceThatTheNodeDoesNotHaveIsNamed: the kernel only says "invalid argument".
+func TestASourceThatTheNodeDoesNotHaveIsNamed(t *testing.T) {
+	k := openKernel(t)
+	ensure(t, k)
+	for _, binding := range [][2]string{{"10.96.0.10", "192.0.2.77"}, {"fd00:10:96::a", "fd00:77::77"}} {
+		vip, source := netip.MustParseAddr(binding[0]), netip.MustParseAddr(binding[1])
+		errs := k.Apply([]Op{{Verb: Bind, Binding: Binding{vip, true}, Source: source}})
+		if len(errs) != 1 || !errors.Is(errs[0], syscall.EINVAL) || !strings.Contains(errs[0].Error(), binding[1]) {
+			t.Errorf("%s from %s: %v", vip, source, errs)
 		}
 	}
 }

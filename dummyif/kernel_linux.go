@@ -170,6 +170,9 @@ func (l *Linux) Apply(ops []Op) []error {
 		if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ESRCH) || errors.Is(err, syscall.ENODEV) {
 			errs[i] = fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 		}
+		if source := ops[i].Source; source.IsValid() && errors.Is(err, syscall.EINVAL) {
+			errs[i] = fmt.Errorf("%w (is %s, which the Node object has, an address of this machine?)", err, source)
+		}
 	}
 	return errs
 }

@@ -129,14 +129,18 @@ func (s *session) quietened(ctx context.Context) error {
 	return s.add("quiet", "s", since-2*s.effort.quiet.Seconds()) // the windows that prove it
 }
 
-// idle watches the subject do nothing: processor time, Fairlead's audits included, and memory.
+// idle watches the subject do nothing: processor time and memory. Fairlead is watched for one whole audit, which takes
+// as many sync periods as (*controller.Controller).auditPeriod says.
 func idle(ctx context.Context, s *session) error {
 	before, err := s.run.cpu()
 	if err != nil {
 		return err
 	}
-	begin := time.Now()
-	if err := sleep(ctx, s.effort.idle); err != nil {
+	begin, window := time.Now(), s.effort.idle
+	if s.subject.fairlead {
+		window *= time.Duration(min(1+s.services/4096, 4))
+	}
+	if err := sleep(ctx, window); err != nil {
 		return err
 	}
 	after, err := s.run.cpu()
