@@ -1,0 +1,36 @@
+package main
+
+import (
+	"runtime"
+	"testing"
+	"time"
+)
+
+func TestLittleIsNotCollectedAllTheTime(t *testing.T) {
+	for _, c := range []struct {
+		kept uint64
+		want int
+	}{
+		{100 << 20, gcLater}, {48 << 20, gcLater}, {24 << 20, 50}, {6 << 20, 200}, {0, 1200},
+	} {
+		if got := gcPercent(gcLater, c.kept); got != c.want {
+			t.Errorf("%d bytes kept: %d percent, want %d", c.kept, got, c.want)
+		}
+	}
+	if liveHeap() > 1<<40 {
+		t.Error("the live heap is not known")
+	}
+}
+
+func TestEachCollectionIsToldOf(t *testing.T) {
+	told := make(chan struct{}, 8)
+	afterEachCollection(func() { told <- struct{}{} })
+	for n := range 3 {
+		runtime.GC()
+		select {
+		case <-told:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("collection %d was not told of", n+1)
+		}
+	}
+}
