@@ -96,6 +96,7 @@ type Controller struct {
 	auditShare int  // and as many as it should, for the audit to take one period
 	incomplete bool // the source does not know all objects, which has been told
 	settled    bool // everything listed at the start has been written once: now Prune may delete
+	told       bool // tellSettled has said so
 	inForce    chan struct{}
 	reread     atomic.Bool // see Reread
 
@@ -274,7 +275,7 @@ func (c *Controller) loop(ctx context.Context) {
 		}
 		c.rest(ctx, wait, c.dirty.wake)
 		c.gather(ctx, ended)
-		if pause := c.options.MinSyncPeriod - time.Since(started); pause > 0 {
+		if pause := c.options.MinSyncPeriod - time.Since(started); pause > 0 && c.ipvs.Unseen() == 0 { // else there is much to read
 			c.rest(ctx, pause, nil)
 		}
 		if ctx.Err() != nil {

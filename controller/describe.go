@@ -119,7 +119,7 @@ func (c *Controller) serverState(k ipvs.Key, s *view.Server) string {
 		return view.Draining
 	case s.Desired == nil:
 		return view.Leaving
-	case s.Kernel == nil || *s.Desired != *s.Kernel || s.InForce < s.Endpoints:
+	case s.Kernel == nil || *s.Desired != *s.Kernel || !c.ipvs.Known(k) || s.InForce < s.Endpoints:
 		return view.Pending
 	case !c.claims.settled(k) || s.Bound != nil && !s.Bound.Kernel:
 		return view.Pending

@@ -70,6 +70,13 @@ func (c *claims) turnAll() {
 	}
 }
 
+// turnLater leaves to turnAll those that were met while what was listed at the start was claimed.
+func (c *claims) turnLater() {
+	for key := range c.servers {
+		delete(c.turned, key)
+	}
+}
+
 func (c *claims) turn(key ipvs.Key) {
 	if key.Protocol == ipvs.UDP {
 		c.turned[key] = struct{}{}

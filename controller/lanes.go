@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -43,13 +44,19 @@ func (l *lanes) on(k Kernel) Kernel {
 type ipvsLane struct {
 	ipvs.Kernel
 	*lanes
-	mu *sync.Mutex // who renders ahead may ask for a scheduler while virtual servers are written
+	mu *sync.Mutex // who renders ahead may ask for a scheduler while virtual servers are written or read
 }
 
 func (l ipvsLane) Apply(ops []ipvs.Op) []error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return timed(&l.servers, l.Kernel.Apply, ops)
+}
+
+func (l ipvsLane) RealServers(k ipvs.Key) (map[netip.AddrPort]ipvs.RealStatus, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Kernel.RealServers(k)
 }
 
 func (l ipvsLane) ProbeScheduler(scheduler string) error {

@@ -51,10 +51,10 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 		c.settled = c.settled || !p.more
 		errs = append(errs, c.sync(p, now))
 		if first {
-			c.claims.turnAll()
-			c.tellSettled()
+			c.claims.turnLater()
 		}
 		if !p.more {
+			c.tellSettled()
 			break
 		}
 		c.answer()
@@ -67,7 +67,9 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	c.tellInForce(err)
 	c.Metrics.wrote(c.lanes)
 	c.Metrics.synced(c, took, err)
-	c.Metrics.kubeProxy.programmed(c.dirty.happened(func(name types.NamespacedName) bool { return err == nil || c.claims.inForce(name) }), time.Now())
+	c.Metrics.kubeProxy.programmed(c.dirty.happened(func(name types.NamespacedName) bool {
+		return err == nil && c.ipvs.Unseen() == 0 || c.claims.inForce(name)
+	}), time.Now())
 	c.record.ended(err)
 	c.tellRested(err)
 	if writes := c.writes() - before; writes > 0 {
@@ -77,8 +79,14 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 	}
 }
 
-// tellSettled says that everything listed at the start has been written, and how much that is.
+// tellSettled says once that everything listed at the start has been written, and how much that is. Where very many
+// virtual servers were there already, that is known when all of them have been read.
 func (c *Controller) tellSettled() {
+	if c.told || c.ipvs.Unseen() > 0 {
+		return
+	}
+	c.told = true
+	c.claims.turnAll()
 	c.record.phase = view.PhaseRunning
 	if c.options.Settled != nil {
 		c.options.Settled()
@@ -102,6 +110,9 @@ func (c *Controller) sync(p portion, now time.Time) error {
 		launch(&c.flights, c.dummyif.Upserts(c.bindable), c.dummyif.Write, c.dummyif.Record)
 	}
 	c.claimAll(p.services)
+	if c.ipvs.Awaited() > 0 {
+		errs = append(errs, c.flights.land(), c.ipvs.ReadAwaited())
+	}
 	if !p.follows {
 		errs = append(errs, c.ipvs.Upsert(byMark))
 	} else if marked := c.ipvs.Upserts(byMark); len(marked) > 0 {
@@ -165,12 +176,13 @@ func (c *Controller) resync(now time.Time) error {
 	switch {
 	case c.stale:
 		return c.resyncAll(now)
+	case !c.settled && c.ipvs.Unseen() > 0:
+		return nil // first what is desired, and what is new
 	case auditing && c.ipvs.Unread() > 0 && (now.Before(c.trigger.next) || !c.ipvs.Tried()):
 		return c.resyncReals(now, c.auditStep)
 	case auditing:
 		_, err := c.resyncAllBut(now)
-		c.auditShare = c.ipvs.Unread()/(auditSteps/2) + 1
-		c.auditStep = min(cmp.Or(c.auditStep, firstStep), c.auditShare)
+		c.shareAudit()
 		return err
 	case c.rulesStale && !now.Before(c.trigger.rules.at):
 		return c.resyncRules(now)
@@ -185,7 +197,14 @@ func (c *Controller) auditPeriod() time.Duration {
 	return c.options.SyncPeriod * time.Duration(min(periods, mostPeriods))
 }
 
-// resyncAll reads the whole kernel at once.
+// shareAudit says how many virtual servers the steps of an audit read that begins.
+func (c *Controller) shareAudit() {
+	c.auditShare = c.ipvs.Unread()/(auditSteps/2) + 1
+	c.auditStep = min(cmp.Or(c.auditStep, firstStep), c.auditShare)
+}
+
+// resyncAll reads the whole kernel at once, but for the real servers of virtual servers that are unseen: the steps
+// of the audit read those, without a pause.
 func (c *Controller) resyncAll(now time.Time) error {
 	read, err := c.resyncAllBut(now)
 	if !read {
@@ -193,6 +212,10 @@ func (c *Controller) resyncAll(now time.Time) error {
 	}
 	c.stale = false // real servers that cannot be read now are read again by the audit
 	drift, readErr := c.ipvs.ResyncAllReals()
+	if c.ipvs.Unread() > 0 {
+		c.shareAudit()
+	}
+	c.readable = c.readable || readErr == nil && !c.settled // at the start a change can be served from here on
 	return errors.Join(err, c.resynced(now, c.auditPeriod()/auditSteps, drift, readErr))
 }
 
@@ -204,9 +227,10 @@ func (c *Controller) resyncReals(now time.Time, limit int) error {
 	drift, err := c.ipvs.ResyncReals(limit)
 	took := time.Since(started)
 	share := c.auditShare
-	if took > stepLimit {
+	switch {
+	case took > stepLimit:
 		c.auditStep = max(int(int64(limit)*int64(stepLimit)/int64(took)), leastStep)
-	} else {
+	case c.ipvs.Unread() > 0: // the last step is a short one, and tells nothing
 		c.auditStep = min(2*max(c.auditStep, 1), share)
 	}
 	pause := c.auditPeriod() / auditSteps
@@ -219,6 +243,9 @@ func (c *Controller) resyncReals(now time.Time, limit int) error {
 // resynced records a step of the audit, and when the next one is due.
 func (c *Controller) resynced(now time.Time, pause time.Duration, drift int, err error) error {
 	c.found(0, drift, 0)
+	if err == nil && c.trigger.round.patience == 0 && c.ipvs.Unseen() > 0 {
+		pause = 0 // what has changed while no daemon ran is found only now
+	}
 	c.trigger.step(now, pause, c.ipvs.Unread() > 0)
 	if err != nil {
 		return c.unreadable(err)

@@ -6,7 +6,7 @@ package controller
 func (c *Controller) InForce() <-chan struct{} { return c.inForce }
 
 func (c *Controller) tellInForce(err error) {
-	if err != nil || !c.settled || len(c.claims.servers) == 0 || !c.source.Complete() {
+	if err != nil || !c.told || len(c.claims.servers) == 0 || !c.source.Complete() {
 		return
 	}
 	select {

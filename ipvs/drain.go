@@ -137,11 +137,14 @@ func (t *Table) SetDrainTimeout(k Key, timeout *time.Duration) {
 }
 
 // Holds reports that the virtual server must stay reachable: it is desired, or connections to it
-// are draining. Ask after Drain and Expire.
+// are draining, or may be, for nobody has looked yet. Ask after Drain and Expire.
 func (t *Table) Holds(k Key) bool {
 	s := t.servers[k]
 	if s == nil || s.wanted {
 		return s != nil
+	}
+	if !t.Known(k) {
+		return true
 	}
 	return slices.ContainsFunc(s.thereReals, func(real Real) bool {
 		d, draining := t.drains[realKey{k, real.Addr}]

@@ -1,6 +1,7 @@
 package ipvs
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -14,9 +15,15 @@ import (
 // TestTheTableConverges takes random steps on the desired state and, behind the table's back, in
 // the kernel. After one Resync and the time of one drain the kernel must hold exactly what is
 // desired, and whatever somebody else has.
-func TestTheTableConverges(t *testing.T) {
+func TestTheTableConverges(t *testing.T) { converges(t, tooManyServers) }
+
+// TestTheTableConvergesFromUnseen is the same where whatever is met is read step by step.
+func TestTheTableConvergesFromUnseen(t *testing.T) { converges(t, 0) }
+
+func converges(t *testing.T, tooMany int) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t)
+		w.tooMany = tooMany
 		rt.Repeat(map[string]func(*rapid.T){
 			"set":     w.set,
 			"unset":   w.unset,
@@ -29,9 +36,27 @@ func TestTheTableConverges(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
+			"restart": func(t *rapid.T) {
+				w.Table = NewTable(w.fake, drainTimeout)
+				w.tooMany = tooMany
+				if _, err := w.Resync(w.owned); err != nil {
+					t.Fatal(err)
+				}
+				for k, v := range w.configs {
+					w.Set(k, v, realsOf(w.desired[k]))
+				}
+			},
+			"step": func(t *rapid.T) {
+				if _, err := w.ResyncReals(1); err != nil {
+					t.Fatal(err)
+				}
+			},
 			"sync": func(t *rapid.T) {
 				failing := rapid.IntRange(0, 20).Draw(t, "failing")
-				w.fake.Fail = func(Op) error {
+				w.fake.Fail = func(op Op) error {
+					if !w.Known(op.Key) {
+						t.Fatalf("%s is written, though nobody has read what is there", op)
+					}
 					if failing--; failing == 0 {
 						return syscall.ENOMEM
 					}
@@ -78,6 +103,9 @@ func newWorld(t *testing.T) *world {
 	w.fake.Record = false
 	return w
 }
+
+// sync is that of the rig, behind what the controller does before it.
+func (w *world) sync() error { return errors.Join(w.ReadAwaited(), w.rig.sync()) }
 
 func (w *world) owned(k Key) bool { return w.ever[k] }
 
@@ -130,6 +158,11 @@ func (w *world) checkReads(t *rapid.T) {
 func (w *world) converge(t *rapid.T) {
 	if _, err := w.Resync(w.owned); err != nil {
 		t.Fatal(err)
+	}
+	for w.Unread() > 0 {
+		if _, err := w.ResyncReals(1); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for range 2 { // the first may start drains
 		if err := w.sync(); err != nil {

@@ -3,6 +3,7 @@ package ipvs
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -52,9 +53,9 @@ func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 			strange = append(strange, k)
 		}
 	}
-	err = t.adopt(strange, dump)
+	err = t.adopt(t.postpone(strange, dump), dump)
 	t.reading = oneByOne
-	if n := len(t.unread); n >= manyServers && n <= tooManyServers {
+	if n := len(t.unread); n >= manyServers && n <= t.tooMany {
 		t.reading = fromFirst
 	}
 	return drift, err
@@ -73,7 +74,8 @@ const (
 	// manyServers is from how many virtual servers on reading them all costs less than to read one by one.
 	manyServers = 24
 	// tooManyServers is from how many on it costs more, for it is quadratic: each page begins to count anew
-	// (ip_vs_info_array, net/netfilter/ipvs/ip_vs_ctl.c). To read all at once it is still the quicker way.
+	// (ip_vs_info_array, net/netfilter/ipvs/ip_vs_ctl.c). Of more than so many that were not known, the real
+	// servers are not read at once: see unseen.go.
 	tooManyServers = 16_384
 )
 
@@ -104,12 +106,25 @@ func (t *Table) adopt(keys []Key, dump map[Key]VirtualServer) error {
 	return errors.Join(errs...)
 }
 
-// ResyncAllReals reads the real servers of all virtual servers that ResyncServers left.
+// ResyncAllReals reads the real servers of all virtual servers that ResyncServers left. Those that have never been
+// read are left to ResyncReals: nothing that was written there can have got lost.
 func (t *Table) ResyncAllReals() (drift int, err error) {
-	if len(t.unread) >= manyServers {
+	later := make(map[Key]struct{})
+	for k := range t.unseen {
+		if _, unread := t.unread[k]; unread {
+			delete(t.unread, k)
+			later[k] = struct{}{}
+		}
+	}
+	switch {
+	case len(later) > 0:
+		t.reading = oneByOne // the text would tell of them, too
+	case len(t.unread) >= manyServers:
 		t.reading = fromFirst
 	}
-	return t.ResyncReals(t.Unread())
+	drift, err = t.ResyncReals(t.Unread())
+	maps.Copy(t.unread, later)
+	return drift, err
 }
 
 // ResyncReals reads the real servers of the next virtual servers that ResyncServers left, about limit of
@@ -201,6 +216,8 @@ func (t *Table) resyncReals(k Key, status map[netip.AddrPort]RealStatus) (drift 
 		t.connections += real.ActiveConnections + real.InactiveConnections
 	}
 	s := t.server(k)
+	known := t.Known(k)
+	before := t.seen(k)
 	if s.agrees(status) {
 		t.touch(k, s)
 		return 0
@@ -211,11 +228,12 @@ func (t *Table) resyncReals(k Key, status map[netip.AddrPort]RealStatus) (drift 
 	}
 	now := SortReals(seen)
 	for is, was := range difference(now, s.thereReals) {
-		if t.Has(k) || is == nil || was != nil { // those of a virtual server that was not known are no news
+		if known && t.Has(k) || is == nil || was != nil { // those of a virtual server that was not known are no news
 			drift++
 		}
 	}
 	t.setActualReals(k, s, now)
+	t.noteRemoved(k, s, before)
 	t.touch(k, s)
 	return drift
 }

@@ -26,6 +26,9 @@ type Table struct {
 	unread  map[Key]struct{} // virtual servers whose real servers the current audit has not read yet
 	again   []Key            // and those that it could not read
 	reading reading
+	unseen  map[Key]struct{} // virtual servers whose real servers have never been read: see unseen.go
+	awaited map[Key]Reals    // those of them about which there is something to write
+	tooMany int              // see tooManyServers
 
 	refused map[Key]struct{} // since the last Upsert
 
@@ -67,6 +70,9 @@ func NewTable(kernel Kernel, drainTimeout time.Duration) *Table {
 		dirty:        make(map[Key]struct{}),
 		refused:      make(map[Key]struct{}),
 		at:           make(map[netip.Addr][]Key),
+		unseen:       make(map[Key]struct{}),
+		awaited:      make(map[Key]Reals),
+		tooMany:      tooManyServers,
 		drainTimeout: drainTimeout,
 		timeouts:     make(map[Key]time.Duration),
 		drains:       make(map[realKey]drain),
@@ -81,8 +87,12 @@ func (t *Table) SetMarks(marks fwmark.Range) { t.marks = marks }
 // reports whether clients may have to be told: a real server is gone, or the first one has come.
 func (t *Table) Set(k Key, v VirtualServer, reals Reals) (turned bool) {
 	s := t.server(k)
+	wanted, config, before := s.wanted, s.desired, s.wantReals
 	s.desired, s.wanted = v.drainSafe(), true
 	turned = t.setReals(k, s, reals)
+	if wanted && !t.Known(k) && (s.desired != config || !s.wantReals.Equal(before)) {
+		t.await(k, before)
+	}
 	t.touch(k, s)
 	return turned
 }
@@ -116,6 +126,9 @@ func (t *Table) Reals(k Key) Reals {
 // Unset makes the virtual server and all its real servers undesired. Nothing is written.
 func (t *Table) Unset(k Key) {
 	s := t.server(k)
+	if s.wanted {
+		t.await(k, s.wantReals)
+	}
 	s.desired, s.wanted = VirtualServer{}, false
 	t.setReals(k, s, nil)
 	t.touch(k, s)
@@ -128,8 +141,8 @@ func (t *Table) Desires(k Key) bool { s := t.servers[k]; return s != nil && s.wa
 func (t *Table) Has(k Key) bool { s := t.servers[k]; return s != nil && s.there }
 
 // Settled reports whether the kernel has the virtual server and its real servers just as desired, or not
-// at all.
-func (t *Table) Settled(k Key) bool { _, pending := t.dirty[k]; return !pending }
+// at all. Of one whose real servers have never been read nobody knows.
+func (t *Table) Settled(k Key) bool { _, pending := t.dirty[k]; return !pending && t.Known(k) }
 
 // HasAddr reports whether the kernel has any virtual server of this table at addr.
 func (t *Table) HasAddr(addr netip.Addr) bool { return len(t.at[addr]) > 0 }
@@ -293,6 +306,7 @@ func (t *Table) gone(k Key) {
 			delete(t.at, addr)
 		}
 	}
+	t.seen(k)
 	s.actual, s.there = VirtualServer{}, false
 	t.setActualReals(k, s, nil)
 	t.touch(k, s)
@@ -308,11 +322,17 @@ func (t *Table) server(k Key) *server {
 }
 
 // touch keeps dirty equal to the set of virtual servers with pending work, and forgets those of
-// which nothing is left.
+// which nothing is left. Those that have never been read are not dirty: nothing is written on a guess.
 func (t *Table) touch(k Key, s *server) {
 	if !s.wanted && !s.there && len(s.thereReals) == 0 {
 		delete(t.servers, k)
 		delete(t.timeouts, k)
+	}
+	if !t.Known(k) {
+		if s.wanted && s.desired != s.actual {
+			t.await(k, nil)
+		}
+		return
 	}
 	if !s.settled() {
 		t.dirty[k] = struct{}{}
@@ -339,5 +359,6 @@ func (t *Table) Messages() uint64 { return t.messages }
 // Writes is the number of those messages that write.
 func (t *Table) Writes() uint64 { return t.writes }
 
-// Pending is the number of virtual servers with work to do, drains included.
-func (t *Table) Pending() int { return len(t.dirty) }
+// Pending is the number of virtual servers with work to do, drains included, or with real servers that have never been
+// read.
+func (t *Table) Pending() int { return len(t.dirty) + len(t.unseen) }
