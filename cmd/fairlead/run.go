@@ -92,7 +92,9 @@ func runDaemon(ctx context.Context, cfg Config, d *daemon) (err error) {
 		return err
 	}
 	feed := controller.NewFeed(src, d.name, d.log)
-	feed.Follow(ctx) // objects come in while the kernel is made ready
+	if cfg.Source.Kind != sourceDirectory { // which is quickly read
+		feed.Follow(ctx) // objects come in while the kernel is made ready
+	}
 	kernel, closeKernel, err := openKernel(cfg)
 	if err != nil {
 		return err
