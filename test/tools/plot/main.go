@@ -101,9 +101,10 @@ func (f figure) draw(file string) error {
 	return p.Save(width, height, file)
 }
 
-// room widens the axes to whole decades, with one more for the legend.
+// room widens the axes: Y to whole decades, with one more for the legend, and X not to the next one, whose label would
+// be cut off at the edge.
 func (f figure) room(p *plot.Plot) {
-	p.X.Min, p.X.Max = floor10(p.X.Min), ceil10(p.X.Max)
+	p.X.Min, p.X.Max = floor10(p.X.Min), p.X.Max*1.6
 	p.Y.Min, p.Y.Max = floor10(p.Y.Min), ceil10(p.Y.Max)*10
 }
 
