@@ -23,6 +23,8 @@ func openKernel(Config) (controller.Kernel, func(), error) {
 	return controller.Kernel{}, nil, errLinuxOnly
 }
 
+func privileged() error { return errLinuxOnly }
+
 func openKernelView() (view.Source, error) { return nil, errLinuxOnly }
 
 func openCounters() (meter.Reader, func() error, error) { return nil, nil, errLinuxOnly }

@@ -84,6 +84,9 @@ func runDaemon(ctx context.Context, cfg Config, d *daemon) (err error) {
 	if d.name, err = ownName(cfg.HostnameOverride); err != nil {
 		return err
 	}
+	if err := privileged(); err != nil {
+		return err
+	}
 	settled := tuneMemory()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
