@@ -80,7 +80,7 @@ takeover: tools binaries ## swap Fairlead and kube-proxy under traffic, and writ
 		$(BIN)/vm -timeout 1h -- bash test/takeover.sh $(CACHE)/test/e2e.test '$(TAKEOVER)'
 	test/takeover-results.sh $(CACHE)/results/takeover >docs/results/takeover.json
 
-bench: tools binaries ## measure Fairlead beside kube-proxy and the floor: an hour and a half; BENCH="-quick" and other flags
+bench: tools binaries ## measure Fairlead beside kube-proxy and the floor: more than an hour; BENCH="-quick" and other flags
 	$(GO_STATIC) -o $(BIN)/bench ./test/bench
 	$(BIN)/bench $(BENCH)
 

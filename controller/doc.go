@@ -4,7 +4,7 @@
 //	Service ----\                                            pure | kernel
 //	EndpointSlice +-> names -> dirty --trigger--> round -> sync     |
 //	Node --------/                                          |       |
-//	                                     render.Service(name)       |
+//	                           render.Service, of a portion |       |
 //	                                                        |       |
 //	                                     claims.replace(name)       |
 //	                                        v      v      v         |
@@ -15,7 +15,8 @@
 //
 // There is one path. An event adds a name to the dirty set and says nothing more; a start, a
 // resync and a retry are the same sync over other names. One goroutine, Run, owns all state behind
-// the dirty set, so nothing there is locked.
+// the dirty set. Of that only what rendering reads is locked, the settings and the schedulers, for a portion may be
+// rendered ahead.
 //
 // Start reading in sync.go.
 package controller

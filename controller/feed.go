@@ -15,7 +15,6 @@ import (
 // Feed is what a source tells: the objects, and which of them changed. It can be followed before there is
 // a Controller, so that objects come in while the kernel is made ready.
 type Feed struct {
-	source     source.Source
 	log        *slog.Logger
 	reflectors *reflectors
 	dirty      *dirty
@@ -27,7 +26,7 @@ type Feed struct {
 
 // NewFeed returns what the source tells the named node, of which nothing comes in yet.
 func NewFeed(src source.Source, nodeName string, log *slog.Logger) *Feed {
-	f := &Feed{source: src, log: log, dirty: newDirty()}
+	f := &Feed{log: log, dirty: newDirty()}
 	f.factsStale.Store(true)
 	f.reflectors = newReflectors(src, nodeName, changes{
 		service: f.serviceChanged, triggered: f.dirty.trigger, node: f.factsChanged,

@@ -13,7 +13,7 @@ import (
 // errEnded is the answer to questions that come when Run has returned.
 var errEnded = errors.New("the controller has stopped")
 
-// look has f called by the goroutine that owns the controller's state, between two slices of its work, and
+// look has f called by the goroutine that owns the controller's state, between two portions of its work, and
 // returns when it has been. f must be short: while it runs, nothing is programmed. Who wants to know much
 // asks many times. It is safe for concurrent use, while Run runs.
 func (c *Controller) look(ctx context.Context, f func()) error {

@@ -171,7 +171,7 @@ func (l *Linux) Apply(ops []Op) []error {
 			errs[i] = fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 		}
 		if source := ops[i].Source; source.IsValid() && errors.Is(err, syscall.EINVAL) {
-			errs[i] = fmt.Errorf("%w (is %s, which the Node object has, an address of this machine?)", err, source)
+			errs[i] = fmt.Errorf("%w (is %s an address of this machine?)", err, source)
 		}
 	}
 	return errs

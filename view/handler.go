@@ -20,7 +20,7 @@ const (
 	pathOwners    = "/v1/owners"
 )
 
-// patience is how long an answer may take. The controller answers between two slices of its work.
+// patience is how long an answer may take. The controller answers between two portions of its work.
 const patience = 30 * time.Second
 
 // failure is the body of an answer that is none.
