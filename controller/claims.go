@@ -39,6 +39,17 @@ type claims struct {
 	turned map[ipvs.Key]struct{} // UDP virtual servers whose clients may have to be told: see staleFlows
 }
 
+// expect makes room, here and in the tables, for as many Services as there are at the start, with one virtual
+// server each.
+func (c *claims) expect(services int) {
+	c.servers = make(map[ipvs.Key]*claim, services)
+	c.names = make(map[types.NamespacedName]*held, services)
+	c.vips = make(counts, services)
+	c.ipvs.Expect(services)
+	c.dummyif.Expect(services)
+	c.masq.Expect(2 * services) // of the VIP, and of the frontend
+}
+
 // claim is a virtual server: who wants it, and what is desired in the sets for the one that has it.
 type claim struct {
 	claimants []claimant // the first one has it

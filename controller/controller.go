@@ -194,6 +194,7 @@ func (c *Controller) work(ctx context.Context, synced func(context.Context) erro
 		return nil // stopped
 	}
 	c.record.phase = view.PhaseFilling
+	c.claims.expect(c.objects.count())
 	c.loop(ctx)
 	return nil
 }

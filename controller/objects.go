@@ -100,6 +100,12 @@ func (on changes) nodeChanged(before, now *corev1.Node) {
 
 // indexSlice keeps the slices of each Service.
 func (r *reflectors) indexSlice(before, now *slice) {
+	if before != nil && now != nil && before.service == now.service && now.service.Name != "" {
+		list := slices.Clone(r.byService[now.service])
+		list[slices.Index(list, &before.Slice)] = &now.Slice // in its place: a list that was sorted stays so
+		r.byService[now.service] = list
+		return
+	}
 	if before != nil && before.service.Name != "" {
 		others := slices.DeleteFunc(slices.Clone(r.byService[before.service]), func(s *render.Slice) bool { return s == &before.Slice })
 		if len(others) == 0 {

@@ -82,6 +82,7 @@ func BenchmarkFirstRound(b *testing.B) {
 				r := readRig(w)
 				before := heap()
 				b.StartTimer()
+				r.c.claims.expect(services)
 				r.c.round(context.Background(), r.now)
 				b.StopTimer()
 				kept += heap() - before

@@ -71,6 +71,7 @@ func (s *store[T]) Delete(object any) error {
 // is listed anew.
 func (s *store[T]) Replace(list []any, _ string) error {
 	var errs []error
+	s.expect(len(list))
 	listed := make(map[types.NamespacedName]struct{}, len(list))
 	for _, object := range list {
 		now, err := s.read(object)
@@ -91,6 +92,15 @@ func (s *store[T]) Replace(list []any, _ string) error {
 	}
 	s.first.Do(func() { close(s.filled) })
 	return errors.Join(errs...)
+}
+
+// expect makes room for the first list.
+func (s *store[T]) expect(objects int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.kept) == 0 {
+		s.kept = make(map[types.NamespacedName]T, objects)
+	}
 }
 
 // Resync implements cache.ReflectorStore.

@@ -102,6 +102,9 @@ func TestASliceIsItsServices(t *testing.T) {
 	if len(before) != 1 || before[0].Addresses[0].String() != "10.1.0.1" {
 		t.Errorf("a list that somebody reads has changed: %v", before)
 	}
+	if list := r.endpointSlices(named("web")); list[0].Name != "ns/a" || list[1].Name != "ns/b" {
+		t.Errorf("the one that changed has lost its place: %s before %s", list[0].Name, list[1].Name)
+	}
 	step("another's", r.slices.Update(sliceOf("other", "a", "10.1.0.3", "4")), []string{"ns/other", "ns/web"}, 1, 1)
 	step("nobody's", r.slices.Update(sliceOf("", "a", "10.1.0.3", "5")), []string{"ns/other"}, 1, 0)
 	step("listed anew", r.slices.Replace([]any{sliceOf("other", "c", "10.1.0.9", "6")}, "6"), []string{"ns/other", "ns/web"}, 0, 1)

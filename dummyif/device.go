@@ -32,6 +32,9 @@ func NewDevice(kernel Kernel, route bool, source func(vip netip.Addr) netip.Addr
 	return &Device{kernel: kernel, route: route, source: source, refused: make(map[Binding]struct{})}
 }
 
+// Expect makes room for so many VIPs where there are none yet.
+func (d *Device) Expect(vips int) { d.bindings.Expect(vips) }
+
 // Set makes the VIP desired.
 func (d *Device) Set(vip netip.Addr) {
 	var source netip.Addr

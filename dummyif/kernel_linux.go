@@ -23,6 +23,7 @@ type Linux struct {
 	conn   *nlbatch.Conn
 	handle *netlink.Handle
 	batch  nlbatch.Batch
+	listed int // bindings, the last time
 }
 
 var (
@@ -121,12 +122,13 @@ func (l *Linux) create() (netlink.Link, error) {
 // those that carry RouteProtocol.
 func (l *Linux) Bindings() (bindings map[Binding]netip.Addr, err error) {
 	err = nlbatch.Whole(func() error {
-		bindings = make(map[Binding]netip.Addr)
+		bindings = make(map[Binding]netip.Addr, l.listed)
 		return errors.Join(l.readAddrs(bindings), l.readRoutes(bindings))
 	})
 	if err != nil {
 		return nil, err
 	}
+	l.listed = len(bindings)
 	return bindings, nil
 }
 

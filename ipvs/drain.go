@@ -3,7 +3,6 @@ package ipvs
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -37,11 +36,11 @@ type drain struct {
 // no new connections from here on. It deletes nothing.
 func (t *Table) Drain(now time.Time) error {
 	var ops []Op
-	for k := range t.dirty {
+	for k, s := range t.dirty {
 		if !t.connected(k) {
 			continue
 		}
-		for want, have := range t.servers[k].difference() {
+		for want, have := range s.difference() {
 			if want != nil {
 				continue
 			}
@@ -61,11 +60,11 @@ func (t *Table) Drain(now time.Time) error {
 // that still are. It is for the time in which nobody can say yet whether the others are wanted.
 func (t *Table) DrainRemoved() error {
 	var ops []Op
-	for k := range t.dirty {
-		if !t.Desires(k) {
+	for k, s := range t.dirty {
+		if !s.wanted {
 			continue
 		}
-		for want, have := range t.servers[k].difference() {
+		for want, have := range s.difference() {
 			if want != nil || have.Weight == 0 {
 				continue
 			}
@@ -76,9 +75,6 @@ func (t *Table) DrainRemoved() error {
 	}
 	return t.apply(ops)
 }
-
-// difference yields what differs between the real servers that are desired and those that are there.
-func (s *server) difference() iter.Seq2[*Real, *Real] { return difference(s.wantReals, s.thereReals) }
 
 // undrain ends the drain of a real server, if there is one: it is desired again, or gone.
 func (t *Table) undrain(k Key, real netip.AddrPort) {
@@ -216,15 +212,15 @@ func (t *Table) poll(k Key, now time.Time) error {
 // still drains keeps its virtual server. Call Drain before it.
 func (t *Table) Prune(due func(Key) bool) error {
 	var ops []Op
-	for k := range t.dirty {
-		if !t.Desires(k) && !due(k) {
+	for k, s := range t.dirty {
+		if !s.wanted && !due(k) {
 			continue
 		}
-		if !t.Holds(k) && t.Has(k) {
+		if s.there && !t.Holds(k) {
 			ops = append(ops, Op{Verb: DeleteServer, Key: k})
 			continue
 		}
-		for want, have := range t.servers[k].difference() {
+		for want, have := range s.difference() {
 			if want != nil {
 				continue
 			}

@@ -27,6 +27,7 @@ type Linux struct {
 	reader *moby.Handle
 	proc   *os.File // the whole table as text
 	batch  nlbatch.Batch
+	listed int // virtual servers, the last time
 }
 
 var _ Kernel = (*Linux)(nil)
@@ -132,7 +133,7 @@ func classify(op Op, err error) error {
 func (l *Linux) Servers() (servers map[Key]VirtualServer, err error) {
 	decoder := decoder{make(map[string]string)}
 	err = nlbatch.Whole(func() error {
-		servers = make(map[Key]VirtualServer)
+		servers = make(map[Key]VirtualServer, l.listed)
 		l.batch.Reset()
 		l.batch.Begin(l.family, 0, cmdGetService, genlVersion, 0, 0)
 		return l.conn.Dump(&l.batch, func(payload []byte) {
@@ -144,6 +145,7 @@ func (l *Linux) Servers() (servers map[Key]VirtualServer, err error) {
 	if err != nil {
 		return nil, err
 	}
+	l.listed = len(servers)
 	return servers, nil
 }
 

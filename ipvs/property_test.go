@@ -25,6 +25,7 @@ func converges(t *testing.T, tooMany int) {
 		w := newWorld(t)
 		w.tooMany = tooMany
 		rt.Repeat(map[string]func(*rapid.T){
+			"":        w.checkCommon,
 			"set":     w.set,
 			"unset":   w.unset,
 			"outside": w.outsideStep,
@@ -97,7 +98,7 @@ func newWorld(t *testing.T) *world {
 		foreign: NewFake(),
 		ours:    keys("10.96.0.10"), theirs: keys("fd00::99"),
 		real: rapid.Custom(func(t *rapid.T) netip.AddrPort {
-			return netip.MustParseAddrPort(fmt.Sprintf("10.1.0.%d:80", rapid.IntRange(1, 3).Draw(t, "real")))
+			return netip.MustParseAddrPort(fmt.Sprintf("10.1.0.%d:80", rapid.IntRange(1, 6).Draw(t, "real")))
 		}),
 	}
 	w.fake.Record = false
@@ -114,7 +115,7 @@ func (w *world) set(t *rapid.T) {
 	v := VirtualServer{Scheduler: rapid.SampledFrom([]string{"rr", "lc", "sh"}).Draw(t, "scheduler")}
 	reals := rapid.MapOfN(w.real, rapid.Custom(func(t *rapid.T) RealServer {
 		return RealServer{Weight: uint16(rapid.IntRange(0, 2).Draw(t, "weight"))}
-	}), 0, 3).Draw(t, "reals")
+	}), 0, 6).Draw(t, "reals")
 	w.Set(k, v, realsOf(reals))
 	w.desired[k], w.configs[k], w.ever[k] = reals, v.drainSafe(), true
 }
@@ -142,6 +143,20 @@ func (w *world) outsideStep(t *rapid.T) {
 		return
 	}
 	w.fake.Apply([]Op{op})
+}
+
+// checkCommon: what is passed over on both sides is the same there.
+func (w *world) checkCommon(t *rapid.T) {
+	for k, s := range w.servers {
+		want, have := s.wantReals, s.thereReals
+		if s.shared() {
+			continue
+		}
+		head, tail := int(s.common.head), int(s.common.tail)
+		if head+tail > min(len(want), len(have)) || !want[:head].Equal(have[:head]) || !want[len(want)-tail:].Equal(have[len(have)-tail:]) {
+			t.Fatalf("%s: %v and %v begin and end alike with %v", k, want, have, s.common)
+		}
+	}
 }
 
 // checkReads: a sync at rest costs nothing.

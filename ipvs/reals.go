@@ -35,46 +35,70 @@ func (r Reals) Find(addr netip.AddrPort) (RealServer, bool) {
 }
 
 // Equal reports that both are the same, at no cost if they are one slice.
-func (r Reals) Equal(o Reals) bool {
-	return len(r) == len(o) && (len(r) == 0 || &r[0] == &o[0] || slices.Equal(r, o))
+func (r Reals) Equal(o Reals) bool { return r.is(o) || slices.Equal(r, o) }
+
+// is reports that both are one slice.
+func (r Reals) is(o Reals) bool { return len(r) == len(o) && (len(r) == 0 || &r[0] == &o[0]) }
+
+// ends is how many real servers two lists begin and end with alike: so many, or more. Mostly one of very many is
+// another: then all walks but one are over the few between.
+type ends struct{ head, tail int32 }
+
+// endsOf is that one walk.
+func endsOf(a, b Reals) ends {
+	shorter := min(len(a), len(b))
+	if shorter > 0 && &a[0] == &b[0] {
+		return ends{head: int32(shorter)}
+	}
+	head := 0
+	for head < shorter && a[head] == b[head] {
+		head++
+	}
+	tail := 0
+	for tail < shorter-head && a[len(a)-1-tail] == b[len(b)-1-tail] {
+		tail++
+	}
+	return ends{int32(head), int32(tail)}
 }
+
+// and is what a list has in common with a third one, when it has e in common with another, and that one o with the
+// third.
+func (e ends) and(o ends) ends { return ends{min(e.head, o.head), min(e.tail, o.tail)} }
+
+// between is the rest of one of the lists.
+func (e ends) between(r Reals) Reals { return r[e.head : len(r)-int(e.tail)] }
 
 // difference yields what differs between the real servers that are desired and those that are there: nil
-// stands for none. It is one walk over both. Mostly one of very many is another: what both begin and end with is
-// passed over by what costs least.
+// stands for none.
 func difference(desired, actual Reals) iter.Seq2[*Real, *Real] {
 	return func(yield func(want, have *Real) bool) {
-		if desired.Equal(actual) {
-			return
-		}
-		desired, actual := differing(desired, actual)
-		for len(desired) > 0 || len(actual) > 0 {
-			var want, have *Real
-			order := compareFirst(desired, actual)
-			if order <= 0 {
-				want, desired = &desired[0], desired[1:]
-			}
-			if order >= 0 {
-				have, actual = &actual[0], actual[1:]
-			}
-			if (order != 0 || *want != *have) && !yield(want, have) {
-				return
-			}
-		}
+		common := endsOf(desired, actual)
+		merge(common.between(desired), common.between(actual), yield)
 	}
 }
 
-// differing cuts off what both begin and end with.
-func differing(a, b Reals) (Reals, Reals) {
-	same, shorter := 0, min(len(a), len(b))
-	for same < shorter && a[same] == b[same] {
-		same++
+// merge is difference, walking over all of both. What is the same is passed over by what costs least.
+func merge(desired, actual Reals, yield func(want, have *Real) bool) {
+	for {
+		same, shorter := 0, min(len(desired), len(actual))
+		for same < shorter && desired[same] == actual[same] {
+			same++
+		}
+		if desired, actual = desired[same:], actual[same:]; len(desired)+len(actual) == 0 {
+			return
+		}
+		var want, have *Real
+		order := compareFirst(desired, actual)
+		if order <= 0 {
+			want, desired = &desired[0], desired[1:]
+		}
+		if order >= 0 {
+			have, actual = &actual[0], actual[1:]
+		}
+		if !yield(want, have) {
+			return
+		}
 	}
-	a, b = a[same:], b[same:]
-	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	return a, b
 }
 
 // compareFirst compares the first ones; none is behind all.
@@ -91,11 +115,7 @@ func compareFirst(a, b Reals) int {
 // without yields the addresses in r that are not in o.
 func (r Reals) without(o Reals) iter.Seq[netip.AddrPort] {
 	return func(yield func(netip.AddrPort) bool) {
-		for mine, theirs := range difference(r, o) {
-			if theirs == nil && !yield(mine.Addr) {
-				return
-			}
-		}
+		merge(r, o, func(mine, theirs *Real) bool { return theirs != nil || yield(mine.Addr) })
 	}
 }
 

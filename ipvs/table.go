@@ -18,7 +18,7 @@ type Table struct {
 	kernel Kernel
 
 	servers map[Key]*server
-	dirty   map[Key]struct{}     // virtual servers with pending work of any kind
+	dirty   map[Key]*server      // virtual servers with pending work of any kind
 	at      map[netip.Addr][]Key // the actual virtual servers of an address
 
 	marks fwmark.Range // tells which virtual servers by mark are for datagrams
@@ -49,25 +49,13 @@ type Table struct {
 	writes   uint64
 }
 
-// server is a virtual server and its real servers, as desired and as the kernel has them. There are very
-// many of them, and mostly both sides are the same: then the real servers are one slice.
-type server struct {
-	desired, actual       VirtualServer
-	wanted, there         bool
-	wantReals, thereReals Reals
-}
-
-func (s *server) settled() bool {
-	return s.wanted == s.there && s.desired == s.actual && s.wantReals.Equal(s.thereReals)
-}
-
 // NewTable returns an empty table over kernel. drainTimeout is the longest time that a removed
 // real server lingers; 0 means until its connections end.
 func NewTable(kernel Kernel, drainTimeout time.Duration) *Table {
 	return &Table{
 		kernel:       kernel,
 		servers:      make(map[Key]*server),
-		dirty:        make(map[Key]struct{}),
+		dirty:        make(map[Key]*server),
 		refused:      make(map[Key]struct{}),
 		at:           make(map[netip.Addr][]Key),
 		unseen:       make(map[Key]struct{}),
@@ -77,6 +65,13 @@ func NewTable(kernel Kernel, drainTimeout time.Duration) *Table {
 		timeouts:     make(map[Key]time.Duration),
 		drains:       make(map[realKey]drain),
 		removed:      make(map[realKey]struct{}),
+	}
+}
+
+// Expect makes room for so many virtual servers where there are none yet.
+func (t *Table) Expect(servers int) {
+	if len(t.servers) == 0 {
+		t.servers, t.at = make(map[Key]*server, servers), make(map[netip.Addr][]Key, servers)
 	}
 }
 
@@ -98,21 +93,18 @@ func (t *Table) Set(k Key, v VirtualServer, reals Reals) (turned bool) {
 }
 
 func (t *Table) setReals(k Key, s *server, reals Reals) (turned bool) {
-	before := s.wantReals
-	if reals.Equal(before) {
-		return false // and the old slice is kept, which may be that of the actual ones, too
-	}
-	for addr := range before.without(reals) {
+	first := len(s.wantReals) == 0 && len(reals) > 0
+	gone, come := s.want(reals)
+	for addr := range gone.without(come) {
 		turned = true
 		if _, there := s.thereReals.Find(addr); there {
 			t.removed[realKey{k, addr}] = struct{}{}
 		}
 	}
-	for addr := range reals.without(before) {
+	for addr := range come.without(gone) {
 		t.undrain(k, addr)
 	}
-	s.wantReals = reals
-	return turned || len(before) == 0
+	return turned || first
 }
 
 // Reals returns the desired real servers of a virtual server.
@@ -159,11 +151,11 @@ func (t *Table) Upsert(ready func(Key) bool) error {
 func (t *Table) Upserts(ready func(Key) bool) []Op {
 	ops := t.ops
 	t.ops = nil
-	for k := range t.dirty {
+	for k, s := range t.dirty {
 		if _, refused := t.refused[k]; refused {
 			continue
 		}
-		if s := t.servers[k]; s.wanted && ready(k) {
+		if s.wanted && ready(k) {
 			ops = s.upsertOps(ops, k)
 		}
 	}
@@ -176,25 +168,6 @@ func (t *Table) Upserts(ready func(Key) bool) []Op {
 // Write writes to the kernel. It may be called from another goroutine than everything else, while nothing else uses
 // the Kernel.
 func (t *Table) Write(ops []Op) []error { return t.kernel.Apply(ops) }
-
-func (s *server) upsertOps(ops []Op, k Key) []Op {
-	switch {
-	case !s.there:
-		ops = append(ops, Op{Verb: AddServer, Key: k, Server: s.desired})
-	case s.actual != s.desired:
-		ops = append(ops, Op{Verb: EditServer, Key: k, Server: s.desired})
-	}
-	for want, have := range difference(s.wantReals, s.thereReals) {
-		switch {
-		case want == nil:
-		case have == nil:
-			ops = append(ops, Op{Verb: AddReal, Key: k, Real: want.Addr, Value: want.RealServer})
-		default:
-			ops = append(ops, Op{Verb: EditReal, Key: k, Real: want.Addr, Value: want.RealServer})
-		}
-	}
-	return ops
-}
 
 // apply writes the operations, which are in the order of virtual servers and their addresses, and records
 // what happened.
@@ -231,6 +204,7 @@ func (t *Table) Record(ops []Op, results []error) error {
 // should know of.
 func (t *Table) done(ops []Op, results, errs []error) []error {
 	k := ops[0].Key
+	s := t.server(k)
 	changes := t.changes
 	for i, op := range ops {
 		var err error
@@ -239,66 +213,63 @@ func (t *Table) done(ops []Op, results, errs []error) []error {
 		}
 		deletion := op.Verb == DeleteServer || op.Verb == DeleteReal
 		switch {
-		case op.Verb == AddReal && !t.Has(k):
+		case op.Verb == AddReal && !s.there:
 			// Its virtual server was refused in this batch, which is the error to tell. Or it is somebody
 			// else's, and nobody knows what else is in it. It stays pending.
 		case err != nil && (!deletion || !errors.Is(err, fs.ErrNotExist)):
 			errs = append(errs, fmt.Errorf("ipvsadm %s: %w", op, err))
 			t.refused[k] = struct{}{}
 		case op.Verb == AddServer || op.Verb == EditServer:
-			t.setActual(k, op.Server)
+			t.setThere(k, s, op.Server)
 		case op.Verb == DeleteServer:
-			t.gone(k)
+			t.setGone(k, s)
 		default:
 			changes = append(changes, realChange{Real{op.Real, op.Value}, deletion})
 		}
 	}
-	if s := t.servers[k]; s != nil && len(changes) > 0 {
+	if len(changes) > 0 {
 		t.setActualReals(k, s, s.after(changes))
-		t.touch(k, s)
 	}
+	t.touch(k, s)
 	t.changes = nlbatch.Kept(changes)
 	return errs
 }
 
-// after returns the real servers that are there after the changes. Mostly these are the ones that are desired.
-func (s *server) after(changes []realChange) Reals {
-	n := 0
-	for want, have := range s.difference() {
-		if n == len(changes) || !changes[n].settles(want, have) {
-			return s.thereReals.with(changes)
-		}
-		n++
-	}
-	if n < len(changes) {
-		return s.thereReals.with(changes)
-	}
-	return s.wantReals
-}
-
 func (t *Table) setActual(k Key, v VirtualServer) {
 	s := t.server(k)
+	t.setThere(k, s, v)
+	t.touch(k, s)
+}
+
+// setThere is setActual without touch.
+func (t *Table) setThere(k Key, s *server, v VirtualServer) {
 	if !s.there {
 		addr := k.Addr.Addr()
 		t.at[addr] = append(t.at[addr], k)
 	}
 	s.actual, s.there = v, true
-	t.touch(k, s)
 }
 
 func (t *Table) setActualReals(k Key, s *server, reals Reals) {
-	if len(t.drains)+len(t.removed) > 0 {
-		for addr := range s.thereReals.without(reals) {
-			t.undrain(k, addr)
-		}
-	}
 	t.realServers += len(reals) - len(s.thereReals)
-	s.thereReals = reals
+	gone, come := s.have(reals)
+	if len(t.drains)+len(t.removed) == 0 {
+		return
+	}
+	for addr := range gone.without(come) {
+		t.undrain(k, addr)
+	}
 }
 
 // gone records that the virtual server is not in the kernel, nor then any of its real servers.
 func (t *Table) gone(k Key) {
 	s := t.server(k)
+	t.setGone(k, s)
+	t.touch(k, s)
+}
+
+// setGone is gone without touch.
+func (t *Table) setGone(k Key, s *server) {
 	if s.there {
 		addr := k.Addr.Addr()
 		t.at[addr] = slices.DeleteFunc(t.at[addr], func(other Key) bool { return other == k })
@@ -309,7 +280,6 @@ func (t *Table) gone(k Key) {
 	t.seen(k)
 	s.actual, s.there = VirtualServer{}, false
 	t.setActualReals(k, s, nil)
-	t.touch(k, s)
 }
 
 func (t *Table) server(k Key) *server {
@@ -335,7 +305,7 @@ func (t *Table) touch(k Key, s *server) {
 		return
 	}
 	if !s.settled() {
-		t.dirty[k] = struct{}{}
+		t.dirty[k] = s
 		return
 	}
 	s.thereReals = s.wantReals

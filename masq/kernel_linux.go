@@ -31,6 +31,7 @@ type Linux struct {
 	tools map[Family]tool
 	batch nlbatch.Batch
 
+	listed  int  // entries, the last time
 	nft     bool // the rules are nf_tables', which number their generations
 	checked checked
 }
@@ -172,7 +173,7 @@ func (l *Linux) hasSet(set Set, f Family) (bool, error) {
 
 // Entries implements Kernel.
 func (l *Linux) Entries() (map[Entry]uint32, error) {
-	entries := make(map[Entry]uint32)
+	entries := make(map[Entry]uint32, l.listed)
 	for _, f := range l.Families() {
 		for _, set := range Sets() {
 			err := nlbatch.Whole(func() error {
@@ -183,6 +184,7 @@ func (l *Linux) Entries() (map[Entry]uint32, error) {
 			}
 		}
 	}
+	l.listed = len(entries)
 	return entries, nil
 }
 

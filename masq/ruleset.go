@@ -37,6 +37,9 @@ func NewRuleset(kernel Kernel, options Options) *Ruleset {
 // SetOptions changes the rules from the next Resync or ResyncRules on.
 func (r *Ruleset) SetOptions(o Options) { r.options = o }
 
+// Expect makes room for so many entries where there are none yet.
+func (r *Ruleset) Expect(entries int) { r.entries.Expect(entries) }
+
 // Set makes the entry desired.
 func (r *Ruleset) Set(e Entry) { r.entries.Set(e, 0) }
 

@@ -14,10 +14,10 @@ import (
 // all of it comes at once, before firstCollection bytes are in use, and never for less than leastGarbage: where little
 // is kept, a few percent of it are soon made. GOGC or GOMEMLIMIT in the environment win.
 const (
-	firstCollection = 40 << 20
+	firstCollection = 96 << 20
 	leastGarbage    = 12 << 20
 	gcAtStart       = 50 // percent of what is kept, that garbage may add
-	gcLater         = 25
+	gcLater         = 35
 )
 
 // tuneMemory is called before anything is kept. The function that it returns is to be called when everything

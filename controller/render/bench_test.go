@@ -2,6 +2,7 @@ package render_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ func BenchmarkRender(b *testing.B) {
 	for _, n := range []int{2, 100, 10_000} {
 		b.Run(fmt.Sprintf("endpoints=%d", n), func(b *testing.B) {
 			svc, list := large(1, n)
+			mix(list)
 			read := readSlices(list)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -50,6 +52,18 @@ func large(ports, endpoints int) (*corev1.Service, []*discoveryv1.EndpointSlice)
 		})
 	}
 	return svc, list
+}
+
+// mix gives the endpoints to the slices in no order, as the pods of a cluster come.
+func mix(list []*discoveryv1.EndpointSlice) {
+	var all []*discoveryv1.Endpoint
+	for _, slice := range list {
+		for i := range slice.Endpoints {
+			all = append(all, &slice.Endpoints[i])
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	random.Shuffle(len(all), func(i, j int) { *all[i], *all[j] = *all[j], *all[i] })
 }
 
 // TestAServiceOfVeryManyPortsRendersAtOnce takes some hundredths of a second; with a cost that

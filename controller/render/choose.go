@@ -1,6 +1,8 @@
 package render
 
 import (
+	"sort"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fairlead-lb/fairlead/ipvs"
@@ -31,47 +33,37 @@ type choice struct {
 func choose(port []located, ipv4 bool) choice {
 	port = ofFamily(port, ipv4)
 	near := nearness(port)
-	ready, leaving := func(e located) bool { return e.ready }, func(e located) bool { return !e.ready && e.serving && e.terminating }
-	here := func(e located) bool { return e.local }
 	c := choice{
-		cluster: realsOf(port, ready, near.has),
-		local:   realsOf(port, ready, here),
+		cluster: realsOf(port, func(e *located) bool { return e.ready && near.has(e) }),
+		local:   realsOf(port, func(e *located) bool { return e.ready && e.local }),
 	}
 	if len(c.cluster) == 0 {
-		c.cluster = realsOf(port, leaving)
+		c.cluster = realsOf(port, (*located).leaving)
 	}
 	if len(c.local) == 0 {
-		c.local = realsOf(port, leaving, here)
+		c.local = realsOf(port, func(e *located) bool { return e.local && e.leaving() })
 	}
 	c.any = len(c.cluster) > 0 // hints prefer none to some
 	return c
 }
 
+// leaving says that the endpoint still serves while it terminates.
+func (e *located) leaving() bool { return !e.ready && e.serving && e.terminating }
+
 // ofFamily returns the part of the sorted endpoints that is of one family: IPv4 comes first.
 func ofFamily(port []located, ipv4 bool) []located {
-	n := 0
-	for n < len(port) && port[n].at.Addr().Is4() {
-		n++
-	}
+	n := sort.Search(len(port), func(i int) bool { return !port[i].at.Addr().Is4() })
 	if ipv4 {
 		return port[:n]
 	}
 	return port[n:]
 }
 
-// realsOf returns the real servers of the endpoints for which all tests hold.
-func realsOf(port []located, tests ...func(located) bool) ipvs.Reals {
-	passes := func(e located) bool {
-		for _, test := range tests {
-			if !test(e) {
-				return false
-			}
-		}
-		return true
-	}
+// realsOf returns the real servers of the endpoints that serve.
+func realsOf(port []located, serves func(*located) bool) ipvs.Reals {
 	n := 0
-	for _, e := range port {
-		if passes(e) {
+	for i := range port {
+		if serves(&port[i]) {
 			n++
 		}
 	}
@@ -79,8 +71,8 @@ func realsOf(port []located, tests ...func(located) bool) ipvs.Reals {
 		return nil
 	}
 	reals := make(ipvs.Reals, 0, n)
-	for _, e := range port {
-		if passes(e) {
+	for i := range port {
+		if e := &port[i]; serves(e) {
 			reals = append(reals, ipvs.Real{Addr: e.at, RealServer: ipvs.RealServer{Weight: e.weight}})
 		}
 	}
@@ -101,7 +93,8 @@ const (
 // without a hint means that the slices are about to change, and that no hint can be relied on.
 func nearness(port []located) near {
 	everyNode, everyZone, thisNode, thisZone := true, true, false, false
-	for _, e := range port {
+	for i := range port {
+		e := &port[i]
 		if !e.ready {
 			continue
 		}
@@ -118,7 +111,7 @@ func nearness(port []located) near {
 }
 
 // has says that an endpoint is one of those that are preferred.
-func (n near) has(e located) bool {
+func (n near) has(e *located) bool {
 	switch n {
 	case sameNode:
 		return e.forNode

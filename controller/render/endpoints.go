@@ -58,7 +58,7 @@ func collect(list []*Slice, o *Options, s Settings, problem complain) (all endpo
 		for _, p := range slice.ports {
 			port := all.at(p.key)
 			if *port == nil {
-				*port = make([]located, 0, total)
+				*port = emptied(total)
 			}
 			for i, e := range slice.endpoints {
 				*port = append(*port, located{netip.AddrPortFrom(slice.Addresses[i], p.number), e.on(here, o, weight)})
@@ -72,19 +72,17 @@ func collect(list []*Slice, o *Options, s Settings, problem complain) (all endpo
 	return all
 }
 
+// release ends the use of the endpoints. Nothing that was made of them refers to them.
+func (all endpoints) release() {
+	for i := range all.pairs {
+		used.Put(&all.pairs[i].value)
+	}
+}
+
 // once sorts endpoints. Of two with one address and port the better one counts, whichever comes first:
 // slices have no order.
 func once(port []located) []located {
-	order := func(a, b located) int {
-		if c := a.at.Compare(b.at); c != 0 {
-			return c
-		}
-		return b.compare(a.endpoint)
-	}
-	if !slices.IsSortedFunc(port, order) {
-		slices.SortFunc(port, order)
-	}
-	return slices.CompactFunc(port, func(a, b located) bool { return a.at == b.at })
+	return slices.CompactFunc(sortRuns(port), func(a, b located) bool { return a.at == b.at })
 }
 
 // compare orders the states of an endpoint. One that is not terminating is above all that are: the
@@ -130,7 +128,8 @@ func (all endpoints) localReady(ipv4, ipv6 bool) int {
 func (all endpoints) hairpin(ipv4, ipv6 bool) []netip.Addr {
 	var addrs []netip.Addr
 	for _, port := range all.pairs {
-		for _, e := range port.value {
+		for i := range port.value {
+			e := &port.value[i]
 			addr := e.at.Addr()
 			if e.somehere && (addr.Is4() && ipv4 || addr.Is6() && ipv6) {
 				addrs = append(addrs, addr)

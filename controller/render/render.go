@@ -157,6 +157,7 @@ func Service(svc *corev1.Service, endpointSlices []*Slice, o Options, before Set
 	w.frontends()
 	w.Hairpin = w.all.hairpin(w.families())
 	w.Health = w.health()
+	w.all.release()
 	if len(w.Servers) == 0 {
 		w.Reason = "no usable address and port"
 	}

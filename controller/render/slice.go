@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 	"unique"
 
@@ -16,9 +17,9 @@ import (
 // object, and a Service of many endpoints is rendered without parsing all of them again. It is never
 // changed.
 type Slice struct {
-	Name      string // namespace/name
-	Addresses []netip.Addr
-	Triggered int64 // when what it tells happened in the cluster, in Unix nanoseconds; 0: nobody said
+	Name      string       // namespace/name
+	Addresses []netip.Addr // sorted
+	Triggered int64        // when what it tells happened in the cluster, in Unix nanoseconds; 0: nobody said
 
 	weight    *string // the annotation
 	ports     []slicePort
@@ -60,7 +61,25 @@ func NewSlice(object *discoveryv1.EndpointSlice) *Slice {
 		}
 	}
 	s.Addresses, s.endpoints = slices.Clip(s.Addresses), slices.Clip(s.endpoints)
+	if byAddress := (byAddress{s}); !sort.IsSorted(byAddress) {
+		sort.Sort(byAddress)
+	}
 	return s
+}
+
+// byAddress sorts endpoints.
+type byAddress struct{ *Slice }
+
+// Len implements sort.Interface.
+func (s byAddress) Len() int { return len(s.Addresses) }
+
+// Less implements sort.Interface.
+func (s byAddress) Less(i, j int) bool { return s.Addresses[i].Less(s.Addresses[j]) }
+
+// Swap implements sort.Interface.
+func (s byAddress) Swap(i, j int) {
+	s.Addresses[i], s.Addresses[j] = s.Addresses[j], s.Addresses[i]
+	s.endpoints[i], s.endpoints[j] = s.endpoints[j], s.endpoints[i]
 }
 
 func (s *Slice) complain(format string, args ...any) {

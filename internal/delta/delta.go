@@ -24,6 +24,13 @@ func (r row[V]) settled() bool {
 	return r.hasDesired == r.hasActual && r.desired == r.actual
 }
 
+// Expect makes room for so many keys where there are none yet. To grow to them step by step costs more than they do.
+func (t *Table[K, V]) Expect(keys int) {
+	if len(t.settled) == 0 {
+		t.settled = make(map[K]V, keys)
+	}
+}
+
 // Set makes v the desired value of k.
 func (t *Table[K, V]) Set(k K, v V) {
 	before := t.row(k)
