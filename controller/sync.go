@@ -19,7 +19,7 @@ import (
 // A step of the audit that takes longer than stepLimit was too large, and after one of many small ones there is a
 // pause of so many times as long as it took.
 const (
-	stepLimit = 20 * time.Millisecond
+	stepLimit = 5 * time.Millisecond
 	stepPause = 50
 	leastStep = 16 // virtual servers
 	firstStep = 64
