@@ -17,10 +17,13 @@ import (
 // measured is work, not waiting.
 const callers = 4
 
-// datapath counts connections through sampled VIPs, from a pod. Fairlead is stopped first, which changes nothing in the
-// kernel, and its guard and mark rules are taken away and brought back, window by window, so that a machine that gets
-// slower or faster does so for both.
+// datapath counts connections through sampled VIPs, from a pod. The subject is stopped first, which changes nothing in
+// the kernel: what it does beside is not what a connection costs. Fairlead's guard and mark rules are taken away and
+// brought back, window by window, so that a machine that gets slower or faster does so for both.
 func datapath(ctx context.Context, s *session) error {
+	if err := s.run.stop(); err != nil {
+		return err
+	}
 	if !s.subject.fairlead {
 		for range s.effort.windows {
 			if err := s.window(ctx, "rate"); err != nil {
@@ -28,9 +31,6 @@ func datapath(ctx context.Context, s *session) error {
 			}
 		}
 		return nil
-	}
-	if err := s.run.stop(); err != nil {
-		return err
 	}
 	rules, err := save(ctx, s.site.near.Namespace)
 	if err != nil {

@@ -108,7 +108,7 @@ func (p plan) peers() bool {
 type effort struct {
 	warm     bool          // load tools and modules first
 	floor    int           // runs of the floor
-	samples  int           // VIPs that stand for all at a cold start; half as many endpoints for all of a burst
+	samples  int           // VIPs that stand for all at a cold start; a quarter as many endpoints for all of a burst
 	quiet    time.Duration // window, see process.quiet
 	idle     time.Duration
 	changes  int                      // at most
@@ -137,7 +137,7 @@ func (p plan) effort() effort {
 	}
 	return effort{
 		warm: true, floor: 3, samples: 64, quiet: time.Second, idle: 35 * time.Second,
-		changes: 200, changing: 40 * time.Second, gap: 100 * time.Millisecond, burst: 1000, wide: 20,
+		changes: 400, changing: 40 * time.Second, gap: 100 * time.Millisecond, burst: 1000, wide: 20,
 		windows: 5, slices: 8, slice: 250 * time.Millisecond,
 		limits: map[string]time.Duration{
 			"cold": 6 * time.Minute, "idle": 3 * time.Minute, "restart": 4 * time.Minute, "change": 90 * time.Second,
