@@ -14,7 +14,7 @@ import (
 // all of it comes at once, before firstCollection bytes are in use, and never for less than leastGarbage: where little
 // is kept, a few percent of it are soon made. GOGC or GOMEMLIMIT in the environment win.
 const (
-	firstCollection = 96 << 20
+	firstCollection = 40 << 20
 	leastGarbage    = 12 << 20
 	gcAtStart       = 50 // percent of what is kept, that garbage may add
 	gcLater         = 35
