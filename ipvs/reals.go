@@ -71,13 +71,10 @@ func (e ends) between(r Reals) Reals { return r[e.head : len(r)-int(e.tail)] }
 // difference yields what differs between the real servers that are desired and those that are there: nil
 // stands for none.
 func difference(desired, actual Reals) iter.Seq2[*Real, *Real] {
-	return func(yield func(want, have *Real) bool) {
-		common := endsOf(desired, actual)
-		merge(common.between(desired), common.between(actual), yield)
-	}
+	return func(yield func(want, have *Real) bool) { merge(desired, actual, yield) }
 }
 
-// merge is difference, walking over all of both. What is the same is passed over by what costs least.
+// merge is difference as a call. It is one walk over both; what is the same is passed over by what costs least.
 func merge(desired, actual Reals, yield func(want, have *Real) bool) {
 	for {
 		same, shorter := 0, min(len(desired), len(actual))

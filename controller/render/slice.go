@@ -61,9 +61,7 @@ func NewSlice(object *discoveryv1.EndpointSlice) *Slice {
 		}
 	}
 	s.Addresses, s.endpoints = slices.Clip(s.Addresses), slices.Clip(s.endpoints)
-	if byAddress := (byAddress{s}); !sort.IsSorted(byAddress) {
-		sort.Sort(byAddress)
-	}
+	sort.Sort(byAddress{s})
 	return s
 }
 
