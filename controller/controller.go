@@ -88,17 +88,19 @@ type Controller struct {
 	flows   conntrack.Kernel
 	claims  *claims
 
-	trigger    trigger
-	stale      bool // the kernel is not as it was read: Resync before the next write
-	rulesStale bool // the rules are not known to be as they should
-	readable   bool // nothing has been unreadable since the last whole Resync
-	auditStep  int  // virtual servers whose real servers the next step of the audit reads
-	auditShare int  // and as many as it should, for the audit to take one period
-	incomplete bool // the source does not know all objects, which has been told
-	settled    bool // everything listed at the start has been written once: now Prune may delete
-	told       bool // tellSettled has said so
-	inForce    chan struct{}
-	reread     atomic.Bool // see Reread
+	trigger      trigger
+	stale        bool          // the kernel is not as it was read: Resync before the next write
+	rulesStale   bool          // the rules are not known to be as they should
+	readable     bool          // nothing has been unreadable since the last whole Resync
+	section      int           // of the audit that is next: see audit.go
+	sectionsTook time.Duration // so far
+	auditStep    int           // virtual servers whose real servers the next step of the audit reads
+	auditShare   int           // and as many as it should, for the audit to take one period
+	incomplete   bool          // the source does not know all objects, which has been told
+	settled      bool          // everything listed at the start has been written once: now Prune may delete
+	told         bool          // tellSettled has said so
+	inForce      chan struct{}
+	reread       atomic.Bool // see Reread
 
 	lanes   *lanes
 	flights flights
@@ -217,25 +219,26 @@ func (c *Controller) tellComplete() {
 	c.incomplete = !complete
 }
 
-// Changes that come close behind a round, or while more of them wait to be read, are many, and are gathered: one round for
-// all of them costs less than many. A change by itself never waits.
+// Changes that come close behind others, or while more of them wait to be read, are many, and are gathered: one round for
+// all of them costs less than many. A change by itself never waits. A round of many takes in what comes meanwhile.
 const (
-	closeBehind = 20 * time.Millisecond  // of the end of a round
+	closeBehind = 20 * time.Millisecond  // of the end of a round that looked at Services
 	silence     = 5 * time.Millisecond   // after the last change
 	lull        = 20 * time.Millisecond  // the same, where many names are dirty
 	manyDirty   = 32                     // more than so many names
+	enough      = portionSize / 2        // names for a round
 	longest     = 250 * time.Millisecond // that any change is kept waiting
 )
 
-// gather waits for the end of a row of changes.
-func (c *Controller) gather(ctx context.Context, ended time.Time) {
+// gather waits for the end of a row of changes. The last ones before were written then.
+func (c *Controller) gather(ctx context.Context, written time.Time) {
 	oldest, any := c.dirty.oldest()
 	if !any {
 		return
 	}
-	gathering := oldest.Sub(ended) <= closeBehind
-	for ctx.Err() == nil {
-		coming := c.source.Coming != nil && c.source.Coming()
+	gathering := oldest.Sub(written) <= closeBehind
+	for ctx.Err() == nil && c.dirty.len() < enough {
+		coming := c.coming()
 		if gathering = gathering || coming; !gathering { // what was being read a moment ago is about to be told
 			break
 		}
@@ -262,20 +265,28 @@ func (c *Controller) gather(ctx context.Context, ended time.Time) {
 	}
 }
 
+// coming reports that changes have arrived which are still being read.
+func (c *Controller) coming() bool { return c.source.Coming != nil && c.source.Coming() }
+
 // loop runs rounds until ctx ends.
 func (c *Controller) loop(ctx context.Context) {
+	var written time.Time
 	for {
 		started := time.Now()
 		c.followOptions(started)
-		c.round(ctx, started)
-		ended := time.Now()
+		if c.round(ctx, started) > 0 {
+			written = time.Now()
+		}
 		drain, draining := c.ipvs.NextDrain()
 		wait := c.trigger.wait(time.Now(), drain, draining)
 		if !c.source.Complete() {
 			wait = min(wait, incompletePoll)
 		}
+		if c.dirty.len() > 0 {
+			wait = 0 // the round was long enough
+		}
 		c.rest(ctx, wait, c.dirty.wake)
-		c.gather(ctx, ended)
+		c.gather(ctx, written)
 		if pause := c.options.MinSyncPeriod - time.Since(started); pause > 0 && c.ipvs.Unseen() == 0 { // else there is much to read
 			c.rest(ctx, pause, nil)
 		}

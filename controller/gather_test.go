@@ -2,12 +2,18 @@ package controller
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
 // rounds is how many rounds have ended.
@@ -98,6 +104,109 @@ func TestABurstIsOneRound(t *testing.T) {
 				t.Errorf("%d changes, one each %v, and more to come: %v rounds, %d messages; want %d", burst.changes, burst.pause, rounds, r.messages()-messages, burst.rounds)
 			}
 			time.Sleep(time.Second)
+		}
+	})
+}
+
+// slowWrites is a kernel that takes its time to write virtual servers.
+type slowWrites struct {
+	*ipvs.Fake
+	each time.Duration
+}
+
+func (s *slowWrites) Apply(ops []ipvs.Op) []error {
+	time.Sleep(s.each)
+	return s.Fake.Apply(ops)
+}
+
+// slowly has writes take so long, once everything is there.
+func slowly(each time.Duration) func(*rig) {
+	return func(r *rig) {
+		kernel := &slowWrites{Fake: r.ipvs}
+		r.c = newTestController(r.world, Kernel{IPVS: kernel, Dummyif: r.dummyif, Masq: r.masq}, r.log, func() bool { return true })
+		for name := range r.world.services {
+			r.c.dirty.add(name)
+		}
+		r.round()
+		kernel.each = each
+	}
+}
+
+// grow gives some Services a third endpoint, so that nothing drains, or makes them. The world changes first, while the loop
+// waits: it may look as soon as it has been told.
+func (r *rig) grow(first, many int) {
+	synctest.Wait()
+	var names []types.NamespacedName
+	for n := first; n < first+many; n++ {
+		svc := service(fmt.Sprint("web", n), vip(n))
+		name := types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}
+		r.world.services[name] = svc
+		r.world.slices[name] = []*discoveryv1.EndpointSlice{endpoints(endpoint(n), endpoint(n+1), endpoint(n+2))}
+		names = append(names, name)
+	}
+	for _, name := range names {
+		r.c.dirty.add(name)
+	}
+}
+
+func TestARoundOfManyTakesInWhatComesMeanwhile(t *testing.T) {
+	var coming atomic.Bool
+	looping(t, slowly(50*time.Millisecond), func(t *testing.T, r *rig) {
+		wrote := func() int { return strings.Count(r.log.String(), "msg=synced ") }
+		before, messages := wrote(), r.messages()
+		r.c.source.Coming = coming.Load
+		coming.Store(true)
+		r.grow(0, enough)
+		for n := range 20 {
+			time.Sleep(10 * time.Millisecond)
+			r.grow(enough+10*n, 10)
+		}
+		time.Sleep(100 * time.Millisecond)
+		coming.Store(false)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if rounds, written := wrote()-before, r.messages()-messages; rounds != 1 || written != enough+200 {
+			t.Errorf("%d rounds wrote %d messages; want one, and %d", rounds, written, enough+200)
+		}
+	})
+}
+
+// TestARoundEndsAlthoughChangesGoOn: drains wait for it.
+func TestARoundEndsAlthoughChangesGoOn(t *testing.T) {
+	var coming atomic.Bool
+	looping(t, slowly(50*time.Millisecond), func(t *testing.T, r *rig) {
+		r.c.source.Coming = coming.Load
+		coming.Store(true)
+		before := r.rounds()
+		const lasts = 4 * longestRound
+		r.grow(0, enough)
+		for n := 0; n < int(lasts/(20*time.Millisecond)); n++ {
+			time.Sleep(20 * time.Millisecond)
+			r.grow(enough+4*n, 4)
+		}
+		if rounds := r.rounds() - before; rounds < 3 || rounds > 4 {
+			t.Errorf("%v rounds in %s, want one in %s and a little", rounds, lasts, longestRound)
+		}
+		coming.Store(false)
+		time.Sleep(longestRound) // it comes to rest
+	})
+}
+
+// TestALongRoundIsFollowedByTheNext: what it left is not forgotten.
+func TestALongRoundIsFollowedByTheNext(t *testing.T) {
+	const each, many = 2 * longestRound, 8 * portionSize
+	var coming atomic.Bool
+	looping(t, slowly(each), func(t *testing.T, r *rig) {
+		r.c.source.Coming = coming.Load
+		messages := r.messages()
+		coming.Store(true) // until all have been told
+		r.grow(1_000, many)
+		time.Sleep(silence)
+		coming.Store(false)
+		time.Sleep(12 * each)
+		synctest.Wait()
+		if left := r.c.dirty.len(); left > 0 || r.messages()-messages < 3*many {
+			t.Errorf("%d are left, %d messages", left, r.messages()-messages)
 		}
 	})
 }

@@ -81,7 +81,7 @@ func newMetrics(families []masq.Family, feed *Feed) *Metrics {
 		services: prometheus.NewGauge(gauge("services", "Services that are served.")),
 		servers:  prometheus.NewGauge(gauge("virtual_servers", "Virtual servers that are desired.")),
 		draining: prometheus.NewGauge(gauge("draining_real_servers", "Removed real servers whose connections have not ended.")),
-		audit:    prometheus.NewGauge(gauge("audit_duration_seconds", "Duration of the first step of the last audit of the kernel.")),
+		audit:    prometheus.NewGauge(gauge("audit_duration_seconds", "Time that the last audit of the kernel took to read all but real servers, and virtual servers where they are very many.")),
 		drift:    prometheus.NewCounterVec(counter("drift_total", "Kernel objects found other than Fairlead left them, by package."), []string{"package"}),
 	}
 	m.flows = prometheus.NewCounter(counter("stale_flows_deleted_total", "UDP flows deleted because their endpoint serves no more."))

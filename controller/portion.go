@@ -9,11 +9,14 @@ import (
 // server and the DNS alone: they are in force before the rest is looked at.
 const portionSize = 512
 
+// longestRound is how long a round takes in what comes meanwhile. The first one takes in all.
+const longestRound = 2 * time.Second
+
 // portion is a part of what is dirty, rendered.
 type portion struct {
 	services []rendered
 	since    time.Time // when the oldest of all that were dirty came in
-	more     bool      // others follow
+	more     bool      // others follow: see takesMore
 	follows  bool      // others went before, whose virtual servers and bindings are not written yet
 	alone    bool      // nothing is done before this one is in force
 }
@@ -35,6 +38,7 @@ func (c *Controller) following(p portion) func() portion {
 	}
 	next := make(chan portion, 1)
 	go func() {
+		c.await()
 		p := c.take(portionSize)
 		p.follows = true
 		next <- p
@@ -47,11 +51,28 @@ func (c *Controller) take(limit int) portion {
 	c.feed.take()
 	names, since := c.dirty.take(limit)
 	p := portion{since: since, services: make([]rendered, len(names))}
-	_, p.more = c.dirty.oldest()
 	for i, name := range names {
 		p.services[i] = c.lookAt(name)
 	}
 	return p
+}
+
+// takesMore reports whether a round that began then, and has taken so many Services, takes more portions in. Where they
+// are many, what comes in meanwhile is taken along, so that it is read and written at the same time. But drains and
+// deletions wait for the end of the round.
+func (c *Controller) takesMore(began time.Time, services int) bool {
+	_, any := c.dirty.oldest()
+	if !c.settled {
+		return any
+	}
+	return services > manyDirty && (any || c.coming()) && time.Since(began) < longestRound
+}
+
+// await waits for what is being read.
+func (c *Controller) await() {
+	for end := time.Now().Add(lull); c.dirty.len() == 0 && c.coming() && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // flights are writes that are under way.

@@ -19,9 +19,9 @@ import (
 // A step of the audit that takes longer than stepLimit was too large, and after one of many small ones there is a
 // pause of so many times as long as it took.
 const (
-	stepLimit = 5 * time.Millisecond
+	stepLimit = 2 * time.Millisecond
 	stepPause = 50
-	leastStep = 16 // virtual servers
+	leastStep = 4 // virtual servers
 	firstStep = 64
 )
 
@@ -35,17 +35,18 @@ const (
 const shownErrors = 10
 
 // round does everything that is due: the audit, the names in the dirty set, what is pending from
-// earlier failures, and drains. All that waits for a time waits for the given one.
-func (c *Controller) round(ctx context.Context, now time.Time) {
+// earlier failures, and drains. All that waits for a time waits for the given one. It returns how many Services it
+// looked at.
+func (c *Controller) round(ctx context.Context, now time.Time) (services int) {
 	started := time.Now()
 	c.tellComplete()
 	c.stale = c.reread.Swap(false) || c.stale
 	errs := []error{c.followFacts(), c.resync(now)}
 	before := c.writes()
-	services := 0
 	for p := c.firstPortion(); ctx.Err() == nil; {
-		next := c.following(p)
 		services += len(p.services)
+		p.more = c.takesMore(started, services)
+		next := c.following(p)
 		c.Health.started(p.since, len(p.services) > 0)
 		first := !p.more && !c.settled
 		c.settled = c.settled || !p.more
@@ -77,6 +78,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) {
 		c.log.Info("synced", "services", services, "writes", writes,
 			"took", took.Round(time.Microsecond), "draining", c.ipvs.Draining())
 	}
+	return services
 }
 
 // tellSettled says once that everything listed at the start has been written, and how much that is. Where very many
@@ -178,8 +180,14 @@ func (c *Controller) resync(now time.Time) error {
 		return c.resyncAll(now)
 	case !c.settled && c.ipvs.Unseen() > 0:
 		return nil // first what is desired, and what is new
+	case auditing && c.section > 0:
+		return c.auditSection(now)
+	case auditing && c.ipvs.PageDue():
+		return c.resyncPage(now)
 	case auditing && c.ipvs.Unread() > 0 && (now.Before(c.trigger.next) || !c.ipvs.Tried()):
 		return c.resyncReals(now, c.auditStep)
+	case auditing && c.ipvs.Size().VirtualServers > manyServers:
+		return c.auditSection(now)
 	case auditing:
 		_, err := c.resyncAllBut(now)
 		c.shareAudit()
@@ -206,6 +214,7 @@ func (c *Controller) shareAudit() {
 // resyncAll reads the whole kernel at once, but for the real servers of virtual servers that are unseen: the steps
 // of the audit read those, without a pause.
 func (c *Controller) resyncAll(now time.Time) error {
+	c.section = 0
 	read, err := c.resyncAllBut(now)
 	if !read {
 		return err
@@ -240,6 +249,14 @@ func (c *Controller) resyncReals(now time.Time, limit int) error {
 	return c.resynced(now, pause, drift, err)
 }
 
+// resyncPage reads the next virtual servers, where they are very many, as a step of the audit.
+func (c *Controller) resyncPage(now time.Time) error {
+	started := time.Now()
+	drift, err := c.ipvs.NextPage()
+	pause := max(time.Since(started)*stepPause, soonest)
+	return c.resynced(now, min(pause, c.auditPeriod()/auditSteps), drift, err)
+}
+
 // resynced records a step of the audit, and when the next one is due.
 func (c *Controller) resynced(now time.Time, pause time.Duration, drift int, err error) error {
 	c.found(0, drift, 0)
@@ -263,11 +280,7 @@ func (c *Controller) resynced(now time.Time, pause time.Duration, drift int, err
 func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	started := time.Now()
 	c.trigger.step(now, c.auditPeriod()/auditSteps, true) // in case of failure
-	c.schedulers.askAgain()
-	for name := range c.claims.starved {
-		c.dirty.add(name) // a mark may be free by now: one is when the kernel is rid of it
-	}
-	sets, err := c.masq.ResyncSets()
+	sets, err := c.resyncSets()
 	if err != nil {
 		return false, c.unreadable(err) // the sets say what is ours: without them nothing may be judged
 	}
@@ -276,7 +289,7 @@ func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	if err != nil {
 		return false, c.unreadable(errors.Join(rulesErr, err))
 	}
-	bindings, err := c.dummyif.Resync(func(vip netip.Addr) bool { return c.masq.Has(vipEntry(vip)) })
+	bindings, err := c.resyncBindings()
 	if err != nil {
 		return false, c.unreadable(errors.Join(rulesErr, err))
 	}
@@ -291,6 +304,18 @@ func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 		c.options.Sized(c.ipvs.Size())
 	}
 	return true, rulesErr
+}
+
+func (c *Controller) resyncSets() (drift int, err error) {
+	c.schedulers.askAgain()
+	for name := range c.claims.starved {
+		c.dirty.add(name) // a mark may be free by now: one is when the kernel is rid of it
+	}
+	return c.masq.ResyncSets()
+}
+
+func (c *Controller) resyncBindings() (drift int, err error) {
+	return c.dummyif.Resync(func(vip netip.Addr) bool { return c.masq.Has(vipEntry(vip)) })
 }
 
 // audited records that the whole kernel has been read.

@@ -217,6 +217,7 @@ func testContract(t *testing.T, open func(testing.TB) subject) {
 		})
 	}
 	t.Run("of many operations exactly the wrong ones fail", func(t *testing.T) { everySeventhFails(t, open(t)) })
+	t.Run("pages tell all virtual servers", func(t *testing.T) { pagesTellAll(t, open(t)) })
 	t.Run("a missing virtual server has no real servers, without an error", func(t *testing.T) {
 		reals, err := open(t).RealServers(parse(t, "-D -t 10.96.0.10:80").Key)
 		if len(reals) > 0 || err != nil {
@@ -236,6 +237,54 @@ func testContract(t *testing.T, open func(testing.TB) subject) {
 			t.Error("busy")
 		}
 	})
+}
+
+// pagesTellAll reads virtual servers in pages, which a dump, a write and a beginning anew do not disturb, and one by one.
+func pagesTellAll(t *testing.T, k Kernel) {
+	var ops []Op
+	for n := range 400 {
+		ops = append(ops, parse(t, fmt.Sprintf("-A -t 10.96.%d.%d:80 -s %s", n/200, n%200+1, []string{"rr", "wlc -p 60"}[n%2])))
+	}
+	if errs := k.Apply(ops); errs != nil {
+		t.Fatal(errors.Join(errs...))
+	}
+	want, err := k.Servers()
+	if err != nil || len(want) != len(ops) {
+		t.Fatalf("%d virtual servers, %v", len(want), err)
+	}
+	if _, more, err := k.MoreServers(true); !more || err != nil {
+		t.Fatalf("all in one page, or %v", err)
+	}
+	got := make(map[Key]VirtualServer)
+	for first, more := true, true; more; first = false {
+		var page map[Key]VirtualServer
+		if page, more, err = k.MoreServers(first); err != nil {
+			t.Fatal(err)
+		}
+		if len(page) > len(ops)/2 {
+			t.Errorf("%d of %d in one page", len(page), len(ops))
+		}
+		maps.Copy(got, page)
+		if errs := k.Apply([]Op{{Verb: EditServer, Key: ops[0].Key, Server: want[ops[0].Key]}}); errs != nil {
+			t.Fatal(errs)
+		}
+		if all, err := k.Servers(); len(all) != len(ops) || err != nil {
+			t.Fatalf("meanwhile %d virtual servers, %v", len(all), err)
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%d in all pages, %d in one dump", len(got), len(want))
+	}
+	for _, op := range ops[:3] {
+		if one, there, err := k.Server(op.Key); one != want[op.Key] || !there || err != nil {
+			t.Errorf("%s: %+v, %v, %v; want %+v", op.Key, one, there, err, want[op.Key])
+		}
+	}
+	for _, absent := range []string{"-D -t 10.96.0.250:80", "-D -u [fd00::9]:53", "-D -f 77"} {
+		if one, there, err := k.Server(parse(t, absent).Key); there || err != nil {
+			t.Errorf("%s: %+v, %v", absent, one, err)
+		}
+	}
 }
 
 // bothWaysOfReadingAgree reads real servers for one virtual server at a time, and all at once.

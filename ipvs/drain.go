@@ -216,7 +216,7 @@ func (t *Table) Prune(due func(Key) bool) error {
 		if !s.wanted && !due(k) {
 			continue
 		}
-		if s.there && !t.Holds(k) {
+		if s.there && !s.wanted && !t.Holds(k) {
 			ops = append(ops, Op{Verb: DeleteServer, Key: k})
 			continue
 		}

@@ -1,6 +1,7 @@
 package ipvs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,15 +15,20 @@ import (
 // Fake is a Kernel in memory. It refuses what the kernel refuses, counts messages, and fails on
 // request. Every operation is O(1); Dump is for tests.
 type Fake struct {
-	servers map[Key]*fakeServer
-	unread  []Key // what MoreRealServers goes on with
+	servers  map[Key]*fakeServer
+	pages    []Key // what MoreServers goes on with
+	prepared map[Key]VirtualServer
+	unread   []Key // what MoreRealServers goes on with
+
+	// Page is how many virtual servers MoreServers tells at once; 0 is 64, about as many as the kernel.
+	Page int
 
 	// Messages counts writes and reads, one each.
 	Messages int
 	// Writes keeps every operation that was tried, when Record is set.
 	Writes []Op
 	Record bool
-	// Hidden, if set, tells what MoreRealServers leaves out.
+	// Hidden, if set, tells what MoreServers and MoreRealServers leave out.
 	Hidden func(Key) bool
 	// Fail, if set, decides about an operation before the table does.
 	Fail func(Op) error
@@ -160,6 +166,41 @@ func (f *Fake) Servers() (map[Key]VirtualServer, error) {
 		servers[k] = s.VirtualServer
 	}
 	return servers, nil
+}
+
+// MoreServers implements Kernel. Like the kernel it prepares a page when the one before is read; unlike it, it goes on with
+// those that were there at the beginning.
+func (f *Fake) MoreServers(fromFirst bool) (page map[Key]VirtualServer, more bool, err error) {
+	f.Messages++
+	if fromFirst {
+		f.pages = slices.Collect(maps.Keys(f.servers))
+		f.prepare()
+	}
+	page, more = f.prepared, len(f.pages) > 0
+	f.prepare()
+	return page, more, nil
+}
+
+// prepare prepares the next page.
+func (f *Fake) prepare() {
+	n := min(cmp.Or(f.Page, 64), len(f.pages))
+	f.prepared = make(map[Key]VirtualServer)
+	for _, k := range f.pages[:n] {
+		if s, there := f.servers[k]; there && (f.Hidden == nil || !f.Hidden(k)) {
+			f.prepared[k] = s.VirtualServer
+		}
+	}
+	f.pages = f.pages[n:]
+}
+
+// Server implements Kernel.
+func (f *Fake) Server(k Key) (v VirtualServer, there bool, err error) {
+	f.Messages++
+	s, there := f.servers[k]
+	if there {
+		v = s.VirtualServer
+	}
+	return v, there, nil
 }
 
 // RealServers implements Kernel. Like the kernel it returns nothing, and no error, for a virtual

@@ -15,6 +15,11 @@ type Kernel interface {
 	Apply(ops []Op) []error
 	// Servers reads every virtual server.
 	Servers() (map[Key]VirtualServer, error)
+	// MoreServers reads a page of them, the first one if it is told so, or the next. Of each it tells what was true when the
+	// page before was read. Where others come or go meanwhile it may leave one out or tell it twice.
+	MoreServers(fromFirst bool) (servers map[Key]VirtualServer, more bool, err error)
+	// Server reads one virtual server.
+	Server(Key) (v VirtualServer, there bool, err error)
 	// RealServers reads the real servers of one virtual server.
 	RealServers(Key) (map[netip.AddrPort]RealStatus, error)
 	// MoreRealServers reads those of the next virtual servers, at least so many unless more is false, from

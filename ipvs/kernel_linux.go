@@ -23,6 +23,8 @@ import (
 // writes in batches of its own encoding, and reads by its own decoding; the rest is moby/ipvs'.
 type Linux struct {
 	conn   *nlbatch.Conn
+	pages  *nlbatch.Conn // of MoreServers, between whose calls others come
+	paging bool          // there are more
 	family uint16
 	reader *moby.Handle
 	proc   *os.File // the whole table as text
@@ -47,8 +49,14 @@ func Open() (*Linux, error) {
 	if err != nil {
 		return nil, err
 	}
+	pages, err := nlbatch.Dial(unix.NETLINK_GENERIC)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
 	reader, err := moby.New("")
 	if err != nil {
+		pages.Close()
 		conn.Close()
 		return nil, fmt.Errorf("open IPVS reader: %w", err)
 	}
@@ -56,10 +64,11 @@ func Open() (*Linux, error) {
 	proc, err := os.Open("/proc/thread-self/net/ip_vs")
 	if err != nil {
 		reader.Close()
+		pages.Close()
 		conn.Close()
 		return nil, fmt.Errorf("open the IPVS table: %w", err)
 	}
-	return &Linux{conn: conn, family: family, reader: reader, proc: proc}, nil
+	return &Linux{conn: conn, pages: pages, family: family, reader: reader, proc: proc}, nil
 }
 
 // genericFamily returns the number of the generic netlink family IPVS.
@@ -82,7 +91,7 @@ func genericFamily() (uint16, error) {
 // Close releases the sockets.
 func (l *Linux) Close() error {
 	l.reader.Close()
-	return errors.Join(l.proc.Close(), l.conn.Close())
+	return errors.Join(l.proc.Close(), l.pages.Close(), l.conn.Close())
 }
 
 // OpenConnections counts the connections that are open or being opened, by protocol, address and port of the
@@ -147,6 +156,48 @@ func (l *Linux) Servers() (servers map[Key]VirtualServer, err error) {
 	}
 	l.listed = len(servers)
 	return servers, nil
+}
+
+// MoreServers implements Kernel.
+func (l *Linux) MoreServers(fromFirst bool) (map[Key]VirtualServer, bool, error) {
+	if fromFirst {
+		if err := l.beginPages(); err != nil {
+			return nil, false, err
+		}
+	}
+	decoder, page := decoder{make(map[string]string)}, make(map[Key]VirtualServer)
+	more, err := l.pages.More(func(payload []byte) {
+		if k, v, ok := decoder.server(payload); ok {
+			page[k] = v
+		}
+	})
+	l.paging = more
+	return page, more, err
+}
+
+// beginPages asks for the first page. What is left of the last time has to be read before.
+func (l *Linux) beginPages() (err error) {
+	for l.paging {
+		if l.paging, err = l.pages.More(func([]byte) {}); err != nil {
+			return err
+		}
+	}
+	l.batch.Reset()
+	l.batch.Begin(l.family, 0, cmdGetService, genlVersion, 0, 0)
+	return l.pages.Begin(&l.batch)
+}
+
+// Server implements Kernel.
+func (l *Linux) Server(k Key) (v VirtualServer, there bool, err error) {
+	decoder := decoder{make(map[string]string)}
+	l.batch.Reset()
+	l.batch.Begin(l.family, 0, cmdGetService, genlVersion, 0, 0)
+	encodeServer(&l.batch, Op{Verb: DeleteServer, Key: k}) // its name, and nothing else
+	err = l.conn.Ask(&l.batch, func(payload []byte) { _, v, there = decoder.server(payload) })
+	if errors.Is(err, syscall.ESRCH) || errors.Is(err, syscall.ENOENT) {
+		return v, false, nil
+	}
+	return v, there, err
 }
 
 // RealServers implements Kernel. Of a virtual server that is not there the kernel tells none.

@@ -20,6 +20,10 @@ func TestTheTableConverges(t *testing.T) { converges(t, tooManyServers) }
 // TestTheTableConvergesFromUnseen is the same where whatever is met is read step by step.
 func TestTheTableConvergesFromUnseen(t *testing.T) { converges(t, 0) }
 
+// TestTheTableConvergesBySweeps is the same where in the end, too, virtual servers are read page by page, and some are in no
+// page.
+func TestTheTableConvergesBySweeps(t *testing.T) { converges(t, -1) }
+
 func converges(t *testing.T, tooMany int) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t)
@@ -47,8 +51,10 @@ func converges(t *testing.T, tooMany int) {
 					w.Set(k, v, realsOf(w.desired[k]))
 				}
 			},
-			"step": func(t *rapid.T) {
-				if _, err := w.ResyncReals(1); err != nil {
+			"step": func(t *rapid.T) { w.step(t) },
+			"sweep": func(t *rapid.T) {
+				w.fake.Page = rapid.IntRange(1, 3).Draw(t, "page")
+				if _, err := w.BeginServers(w.owned); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -170,14 +176,38 @@ func (w *world) checkReads(t *rapid.T) {
 	}
 }
 
+// step is a step of an audit.
+func (w *world) step(t *rapid.T) {
+	hidden := make(map[Key]bool)
+	w.fake.Hidden = func(k Key) bool {
+		if !w.Has(k) {
+			return false // who could know
+		}
+		if _, drawn := hidden[k]; !drawn {
+			hidden[k] = rapid.IntRange(0, 4).Draw(t, "hidden") == 0
+		}
+		return hidden[k]
+	}
+	defer func() { w.fake.Hidden = nil }()
+	read := func() (int, error) { return w.ResyncReals(1) }
+	if w.PageDue() {
+		read = w.NextPage
+	}
+	if _, err := read(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (w *world) converge(t *rapid.T) {
-	if _, err := w.Resync(w.owned); err != nil {
+	begin := w.Resync
+	if w.tooMany < 0 {
+		begin = w.BeginServers
+	}
+	if _, err := begin(w.owned); err != nil {
 		t.Fatal(err)
 	}
 	for w.Unread() > 0 {
-		if _, err := w.ResyncReals(1); err != nil {
-			t.Fatal(err)
-		}
+		w.step(t)
 	}
 	for range 2 { // the first may start drains
 		if err := w.sync(); err != nil {

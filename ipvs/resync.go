@@ -41,8 +41,8 @@ func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 			t.gone(k)
 		}
 	}
-	t.unread, t.again = make(map[Key]struct{}), nil
-	t.counted, t.connections = t.connections, 0
+	t.sweep.more, t.sweep.missed = false, nil
+	t.beginReals()
 	var strange []Key
 	for k, v := range dump {
 		switch {
@@ -59,6 +59,12 @@ func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 		t.reading = fromFirst
 	}
 	return drift, err
+}
+
+// beginReals begins to read the real servers of all virtual servers.
+func (t *Table) beginReals() {
+	t.unread, t.again = make(map[Key]struct{}), nil
+	t.counted, t.connections = t.connections, 0
 }
 
 // reading is how the next real servers are read.
@@ -195,11 +201,17 @@ func (t *Table) resyncOneByOne(limit int) (drift int, err error) {
 	return drift, errors.Join(errs...)
 }
 
-// Unread is the number of virtual servers that wait for ResyncReals.
-func (t *Table) Unread() int { return len(t.unread) + len(t.again) }
+// Unread is the number of virtual servers that wait for ResyncReals or, about, for NextPage.
+func (t *Table) Unread() int {
+	n := len(t.unread) + len(t.again) + len(t.sweep.missed)
+	if t.sweep.more {
+		n += max(len(t.servers)-t.sweep.seen, 1)
+	}
+	return n
+}
 
 // Tried reports that all that are still unread could not be read.
-func (t *Table) Tried() bool { return len(t.unread) == 0 }
+func (t *Table) Tried() bool { return len(t.unread) == 0 && !t.PageDue() }
 
 func (t *Table) readOne(k Key) (map[netip.AddrPort]RealStatus, error) {
 	t.messages++

@@ -7,7 +7,8 @@ import "iter"
 type server struct {
 	desired, actual       VirtualServer
 	wanted, there         bool
-	common                ends // of the real servers of both sides, while they are two slices
+	swept                 uint8 // the last sweep that saw it: see sweep.go
+	common                ends  // of the real servers of both sides, while they are two slices
 	wantReals, thereReals Reals
 }
 
@@ -60,6 +61,19 @@ func (s *server) settled() bool {
 		return false
 	}
 	return true
+}
+
+// upserts reports whether upsertOps would append any.
+func (s *server) upserts() bool {
+	if !s.there || s.actual != s.desired {
+		return true
+	}
+	for want := range s.difference() {
+		if want != nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *server) upsertOps(ops []Op, k Key) []Op {

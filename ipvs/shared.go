@@ -37,6 +37,20 @@ func (s *Shared) Servers() (map[Key]VirtualServer, error) {
 	return s.fake.Servers()
 }
 
+// MoreServers implements Kernel.
+func (s *Shared) MoreServers(fromFirst bool) (map[Key]VirtualServer, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fake.MoreServers(fromFirst)
+}
+
+// Server implements Kernel.
+func (s *Shared) Server(k Key) (VirtualServer, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fake.Server(k)
+}
+
 // RealServers implements Kernel.
 func (s *Shared) RealServers(k Key) (map[netip.AddrPort]RealStatus, error) {
 	s.mu.Lock()

@@ -26,6 +26,7 @@ type Table struct {
 	unread  map[Key]struct{} // virtual servers whose real servers the current audit has not read yet
 	again   []Key            // and those that it could not read
 	reading reading
+	sweep   sweep
 	unseen  map[Key]struct{} // virtual servers whose real servers have never been read: see unseen.go
 	awaited map[Key]Reals    // those of them about which there is something to write
 	tooMany int              // see tooManyServers
@@ -152,10 +153,10 @@ func (t *Table) Upserts(ready func(Key) bool) []Op {
 	ops := t.ops
 	t.ops = nil
 	for k, s := range t.dirty {
-		if _, refused := t.refused[k]; refused {
+		if !s.wanted || !s.upserts() { // it drains
 			continue
 		}
-		if s.wanted && ready(k) {
+		if _, refused := t.refused[k]; !refused && ready(k) {
 			ops = s.upsertOps(ops, k)
 		}
 	}
@@ -248,6 +249,10 @@ func (t *Table) setThere(k Key, s *server, v VirtualServer) {
 		t.at[addr] = append(t.at[addr], k)
 	}
 	s.actual, s.there = v, true
+	if s.swept != t.sweep.number {
+		s.swept = t.sweep.number
+		t.sweep.seen++
+	}
 }
 
 func (t *Table) setActualReals(k Key, s *server, reals Reals) {

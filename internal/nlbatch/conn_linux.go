@@ -24,6 +24,8 @@ type Conn struct {
 	seq  uint32
 	recv []byte
 	sent uint64
+
+	interrupted bool // the dump that is being read
 }
 
 // Dial opens a socket for a netlink family, such as unix.NETLINK_ROUTE.
@@ -81,7 +83,7 @@ func (c *Conn) Do(b *Batch) []error {
 	}
 	for i := 0; i < b.Len(); {
 		j := b.chunk(i, maxBytes, maxRequests)
-		if err := c.exchange(b, i, j, fail); err != nil {
+		if err := c.exchange(b, i, j, fail, nil); err != nil {
 			err = fmt.Errorf("%w: %w", ErrUnknown, err)
 			for n := i; n < b.Len(); n++ { // those behind j were not even sent, but that makes little difference
 				fail(n, err)
@@ -97,49 +99,60 @@ func (c *Conn) Do(b *Batch) []error {
 // message of the answer, behind the netlink header. The payload is valid during the call only. A
 // dump that the kernel marks as interrupted is ErrInterrupted: see Whole.
 func (c *Conn) Dump(b *Batch, visit func(payload []byte)) error {
+	if err := c.Begin(b); err != nil {
+		return err
+	}
+	for {
+		if more, err := c.More(visit); !more {
+			return err
+		}
+	}
+}
+
+// Begin sends the only request of the batch as a dump, whose answer is read by More, in pages. Until there is no more,
+// the connection serves nothing else.
+func (c *Conn) Begin(b *Batch) error {
 	c.seq++
 	c.sent++
-	seq := c.seq
-	request := b.seal(0, 1, seq)
+	request := b.seal(0, 1, c.seq)
 	flags := binary.NativeEndian.Uint16(request[6:])
 	binary.NativeEndian.PutUint16(request[6:], flags|unix.NLM_F_DUMP)
 	if err := unix.Sendto(c.fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return fmt.Errorf("send netlink dump request: %w", err)
 	}
-	interrupted := false
-	for {
-		n, err := c.receive()
-		if err != nil {
-			return err
-		}
-		done := false
-		err = walk(c.recv[:n], func(header, payload []byte) (bool, error) {
-			if binary.NativeEndian.Uint32(header[8:]) != seq {
-				return false, nil
-			}
-			interrupted = interrupted || binary.NativeEndian.Uint16(header[6:])&unix.NLM_F_DUMP_INTR != 0
-			switch binary.NativeEndian.Uint16(header[4:]) {
-			case unix.NLMSG_DONE:
-				done = true
-				return true, failureOf(payload)
-			case unix.NLMSG_ERROR:
-				done = true
-				return true, errorOf(payload)
-			}
-			visit(payload)
-			return false, nil
-		})
-		if err != nil {
-			return err
-		}
-		if done {
-			break
-		}
-	}
-	if interrupted {
-		return ErrInterrupted
-	}
+	c.interrupted = false
 	return nil
+}
+
+// More reads the next page of the answer, as Dump does, and reports whether there is more; after an error there is not. The
+// kernel prepares a page while the one before is read (netlink_recvmsg, net/netlink/af_netlink.c): a page says what was
+// true then.
+func (c *Conn) More(visit func(payload []byte)) (more bool, err error) {
+	n, err := c.receive()
+	if err != nil {
+		return false, err
+	}
+	done := false
+	err = walk(c.recv[:n], func(header, payload []byte) (bool, error) {
+		if binary.NativeEndian.Uint32(header[8:]) != c.seq {
+			return false, nil
+		}
+		c.interrupted = c.interrupted || binary.NativeEndian.Uint16(header[6:])&unix.NLM_F_DUMP_INTR != 0
+		switch binary.NativeEndian.Uint16(header[4:]) {
+		case unix.NLMSG_DONE:
+			done = true
+			return true, failureOf(payload)
+		case unix.NLMSG_ERROR:
+			done = true
+			return true, errorOf(payload)
+		}
+		visit(payload)
+		return false, nil
+	})
+	if err == nil && done && c.interrupted {
+		err = ErrInterrupted
+	}
+	return err == nil && !done, err
 }
 
 // drain throws away what waits to be read. After an overrun the kernel drops every answer, and says
@@ -187,8 +200,16 @@ func errorOf(payload []byte) error {
 	return nil
 }
 
+// Ask sends the only request of the batch and calls tell with the payload of what is answered, as Dump does, besides the
+// acknowledgement or the error, a syscall.Errno.
+func (c *Conn) Ask(b *Batch, tell func(payload []byte)) error {
+	var refused error
+	err := c.exchange(b, 0, 1, func(_ int, err error) { refused = err }, tell)
+	return errors.Join(err, refused)
+}
+
 // exchange sends requests i to j-1 and reads until the last one is acknowledged.
-func (c *Conn) exchange(b *Batch, i, j int, fail func(int, error)) error {
+func (c *Conn) exchange(b *Batch, i, j int, fail func(int, error), tell func(payload []byte)) error {
 	first := c.seq + 1
 	c.seq += uint32(j - i)
 	last := c.seq
@@ -204,8 +225,14 @@ func (c *Conn) exchange(b *Batch, i, j int, fail func(int, error)) error {
 		done := false
 		err = walk(c.recv[:n], func(header, payload []byte) (bool, error) {
 			seq := binary.NativeEndian.Uint32(header[8:])
-			if binary.NativeEndian.Uint16(header[4:]) != unix.NLMSG_ERROR || seq-first > last-first {
+			if seq-first > last-first {
 				return false, nil // a late answer to an exchange that was given up
+			}
+			if binary.NativeEndian.Uint16(header[4:]) != unix.NLMSG_ERROR {
+				if tell != nil {
+					tell(payload)
+				}
+				return false, nil
 			}
 			if err := errorOf(payload); err != nil {
 				fail(i+int(seq-first), err)

@@ -26,10 +26,10 @@ type backend struct {
 // watch is when each of some changed endpoints was reached for the first time.
 type watch struct {
 	index map[netip.Addr]int
+	came  chan struct{} // has room for one: a connection has
 
-	mu   sync.Mutex
-	at   []time.Time
-	left int
+	mu sync.Mutex
+	at []time.Time
 }
 
 func listen(n *lab.Namespace) (*backend, error) {
@@ -67,7 +67,7 @@ func (b *backend) accept() {
 
 // expect makes the backend note when the new endpoints of these changes are reached. It ends an earlier watch.
 func (b *backend) expect(changes []change) *watch {
-	w := &watch{index: make(map[netip.Addr]int), at: make([]time.Time, len(changes)), left: len(changes)}
+	w := &watch{index: make(map[netip.Addr]int), came: make(chan struct{}, 1), at: make([]time.Time, len(changes))}
 	for i, ch := range changes {
 		w.index[ch.added] = i
 	}
@@ -78,15 +78,24 @@ func (b *backend) expect(changes []change) *watch {
 }
 
 func (w *watch) note(addr netip.Addr, now time.Time) {
-	i, ok := w.index[addr]
-	if !ok {
-		return
+	if i, ok := w.index[addr]; ok {
+		w.mu.Lock()
+		if w.at[i].IsZero() {
+			w.at[i] = now
+		}
+		w.mu.Unlock()
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.at[i].IsZero() {
-		w.at[i] = now
-		w.left--
+	select {
+	case w.came <- struct{}{}:
+	default:
+	}
+}
+
+// told waits until the backend has noted a connection that has just been made: it is accepted a moment later.
+func (w *watch) told() {
+	select {
+	case <-w.came:
+	case <-time.After(10 * time.Millisecond):
 	}
 }
 
@@ -94,12 +103,6 @@ func (w *watch) seen(i int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return !w.at[i].IsZero()
-}
-
-func (w *watch) complete() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.left == 0
 }
 
 func (w *watch) arrivals() []time.Time {

@@ -32,7 +32,10 @@ func fairlead(bind string) Subject {
 	return Subject{
 		Name: "fairlead-" + bind, env: "FAIRLEAD_TEST_BIN", fairlead: true,
 		args: func(kubeconfig, dir string) ([]string, error) {
-			config := filepath.Join(dir, "fairlead-"+bind+".yaml")
+			config := filepath.Join(dir, "fairlead-"+bind, "config.yaml") // the folder is watched: logs belong elsewhere
+			if err := os.MkdirAll(filepath.Dir(config), 0o755); err != nil {
+				return nil, fmt.Errorf("configure Fairlead: %w", err)
+			}
 			text := fmt.Sprintf("hostnameOverride: %s\nclientConnection: {kubeconfig: %s}\nclusterCIDR: %s\ndummyInterface: {bind: %s}\n",
 				dataset.Near, kubeconfig, dataset.PodCIDR, bind)
 			if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
