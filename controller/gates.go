@@ -74,7 +74,7 @@ func (c *Controller) guarded() func(masq.Entry) bool {
 	return func(e masq.Entry) bool {
 		k := keyOf(e)
 		switch {
-		case c.stale:
+		case c.stale || c.masq.Strange(e):
 			return true
 		case e.Set == masq.VIPs:
 			return c.dummyif.Has(e.Addr)

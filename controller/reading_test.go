@@ -9,8 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/fairlead-lb/fairlead/dummyif"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 )
@@ -200,6 +202,38 @@ func TestAnAuditThatIsLateGoesOnToItsEnd(t *testing.T) {
 		r.later(time.Hour) // a whole period each
 	}
 	r.mustHold(held)
+}
+
+// TestAnAuditOfVeryManyFindsEveryKindOfDrift: where it reads page by page, too.
+func TestAnAuditOfVeryManyFindsEveryKindOfDrift(t *testing.T) {
+	r := rigWith(t, 17_000)
+	r.audited()
+	held := r.kernel()
+	key := func(n int) ipvs.Key { return r.key(vip(n)+":80", ipvs.TCP) }
+	server := ipvs.VirtualServer{Scheduler: "rr"}
+	extra := ipvs.Key{Addr: netip.AddrPortFrom(netip.MustParseAddr(vip(5)), 81), Protocol: ipvs.TCP}
+	r.ipvs.Apply([]ipvs.Op{
+		{Verb: ipvs.DeleteServer, Key: key(1)},
+		{Verb: ipvs.EditServer, Key: key(2), Server: ipvs.VirtualServer{Scheduler: "sh"}},
+		{Verb: ipvs.DeleteReal, Key: key(3), Real: r.c.ipvs.Reals(key(3))[0].Addr},
+		{Verb: ipvs.AddServer, Key: extra, Server: server},
+	})
+	bound := func(addr string) dummyif.Binding { return dummyif.Binding{Addr: netip.MustParseAddr(addr)} }
+	const orphan = "10.250.0.1" // of an earlier daemon's, as its entry says
+	r.masq.Apply([]masq.Op{
+		{Delete: true, Entry: served(key(4))}, {Delete: true, Entry: vipEntry(netip.MustParseAddr(vip(6)))},
+		{Entry: served(extra)}, {Entry: vipEntry(netip.MustParseAddr(orphan))},
+	})
+	r.dummyif.Apply([]dummyif.Op{{Verb: dummyif.Unbind, Binding: bound(vip(7))}, {Verb: dummyif.Bind, Binding: bound(orphan)}})
+	for range 2 { // the first one had begun before
+		for r.c.Metrics.audited.Store(0); r.c.Metrics.audited.Load() == 0; {
+			r.later(10 * time.Second)
+		}
+	}
+	r.drained()
+	if diff := cmp.Diff(strings.Split(held, "\n"), strings.Split(r.kernel(), "\n")); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
 }
 
 // slowReals is a kernel that takes its time to tell the real servers of a virtual server. It notes how long it was

@@ -180,7 +180,7 @@ func (c *Controller) resync(now time.Time) error {
 		return c.resyncAll(now)
 	case !c.settled && c.ipvs.Unseen() > 0:
 		return nil // first what is desired, and what is new
-	case auditing && c.section > 0:
+	case auditing && c.audit.section > 0:
 		return c.auditSection(now)
 	case auditing && c.ipvs.PageDue():
 		return c.resyncPage(now)
@@ -214,7 +214,7 @@ func (c *Controller) shareAudit() {
 // resyncAll reads the whole kernel at once, but for the real servers of virtual servers that are unseen: the steps
 // of the audit read those, without a pause.
 func (c *Controller) resyncAll(now time.Time) error {
-	c.section = 0
+	c.audit = audit{}
 	read, err := c.resyncAllBut(now)
 	if !read {
 		return err
@@ -280,7 +280,8 @@ func (c *Controller) resynced(now time.Time, pause time.Duration, drift int, err
 func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	started := time.Now()
 	c.trigger.step(now, c.auditPeriod()/auditSteps, true) // in case of failure
-	sets, err := c.resyncSets()
+	c.askAgain()
+	sets, err := c.masq.ResyncSets()
 	if err != nil {
 		return false, c.unreadable(err) // the sets say what is ours: without them nothing may be judged
 	}
@@ -289,7 +290,7 @@ func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	if err != nil {
 		return false, c.unreadable(errors.Join(rulesErr, err))
 	}
-	bindings, err := c.resyncBindings()
+	bindings, err := c.dummyif.Resync(c.oursToBind)
 	if err != nil {
 		return false, c.unreadable(errors.Join(rulesErr, err))
 	}
@@ -306,20 +307,20 @@ func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	return true, rulesErr
 }
 
-func (c *Controller) resyncSets() (drift int, err error) {
+// askAgain has looked at again what an audit may find to be free.
+func (c *Controller) askAgain() {
 	c.schedulers.askAgain()
 	for name := range c.claims.starved {
 		c.dirty.add(name) // a mark may be free by now: one is when the kernel is rid of it
 	}
-	return c.masq.ResyncSets()
 }
 
-func (c *Controller) resyncBindings() (drift int, err error) {
-	return c.dummyif.Resync(func(vip netip.Addr) bool { return c.masq.Has(vipEntry(vip)) })
-}
+// oursToBind says that a bound VIP was bound by Fairlead.
+func (c *Controller) oursToBind(vip netip.Addr) bool { return c.masq.Has(vipEntry(vip)) }
 
 // audited records that the whole kernel has been read.
 func (c *Controller) audited(now time.Time) {
+	c.masq.EndAudit()
 	c.record.audited = now
 	c.Metrics.audited.Store(now.UnixNano())
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fairlead-lb/fairlead/internal/kerneltest"
+	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
 // contract is what every Kernel does, in the words of ip(8). Each script is one batch on a fresh
@@ -141,6 +143,7 @@ func TestContractOfTheKernel(t *testing.T) {
 
 func testContract(t *testing.T, open func(testing.TB) subject) {
 	for _, c := range contract {
+		t.Run("pages tell all that is bound", func(t *testing.T) { pagesTellAll(t, open(t)) })
 		t.Run(c.name, func(t *testing.T) {
 			k := open(t)
 			ensure(t, k)
@@ -239,6 +242,49 @@ func runScript(t *testing.T, k subject, text, dump string) {
 		_, route := bound[Binding{op.Binding.Addr, true}]
 		if got := k.local(op.Binding.Addr); got != (addr || route) {
 			t.Errorf("%s: the kernel takes its packets: %v", op.Binding.Addr, got)
+		}
+	}
+}
+
+// pagesTellAll reads addresses and routes of both families in pages, which a whole reading and a beginning anew do not disturb. What
+// is written meanwhile may interrupt the reading, and that is told.
+func pagesTellAll(t *testing.T, k Kernel) {
+	ensure(t, k)
+	var ops []Op
+	for i := range 800 {
+		v4, v6 := netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), netip.AddrFrom16([16]byte{0xfd, 14: byte(i >> 8), 15: byte(i)})
+		ops = append(ops, Op{Verb: Bind, Binding: Binding{v4, i%2 == 0}}, Op{Verb: Bind, Binding: Binding{v6, true}})
+	}
+	if errs := k.Apply(ops); errs != nil {
+		t.Fatal(errors.Join(errs...))
+	}
+	if _, more, err := k.MoreBindings(true); !more || err != nil {
+		t.Fatalf("all in one page, or %v", err)
+	}
+	for _, write := range []bool{false, true} {
+		got := make(map[Binding]netip.Addr)
+		var interrupted error
+		for first, more := true, true; more; first = false {
+			var page map[Binding]netip.Addr
+			page, more, interrupted = k.MoreBindings(first)
+			if interrupted != nil && !errors.Is(interrupted, nlbatch.ErrInterrupted) {
+				t.Fatal(interrupted)
+			}
+			maps.Copy(got, page)
+			if all, err := k.Bindings(); len(all) < len(ops) || err != nil {
+				t.Fatalf("meanwhile %d, %v", len(all), err)
+			}
+			if write {
+				k.Apply([]Op{{Verb: Bind, Binding: Binding{netip.AddrFrom4([4]byte{10, 97, 0, byte(len(got))}), false}}})
+			}
+		}
+		if interrupted != nil && !write {
+			t.Error(interrupted)
+		}
+		for _, op := range ops {
+			if _, told := got[op.Binding]; !told && interrupted == nil {
+				t.Fatalf("%s is in no page", op)
+			}
 		}
 	}
 }

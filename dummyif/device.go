@@ -21,6 +21,8 @@ type Device struct {
 	bindings delta.Table[Binding, netip.Addr] // value: the source of a route
 	ops      []Op                             // empty; kept from one write to the next, and nil while it is written
 	refused  map[Binding]struct{}             // since the last Upsert
+	first    bool                             // the next page is the first one of a sweep
+	owned    func(netip.Addr) bool            // of the sweep
 	messages uint64
 	writes   uint64
 }
@@ -86,8 +88,7 @@ func (d *Device) Resync(owned func(netip.Addr) bool) (drift int, err error) {
 		return 0, fmt.Errorf("read bound addresses: %w", err)
 	}
 	for b := range dump {
-		_, wanted := d.bindings.Desired(b)
-		if _, known := d.bindings.Actual(b); !wanted && !known && !owned(b.Addr) {
+		if !d.sees(b, owned) {
 			delete(dump, b)
 		}
 	}
@@ -98,6 +99,55 @@ func (d *Device) Resync(owned func(netip.Addr) bool) (drift int, err error) {
 	}
 	d.bindings.ReplaceActual(dump)
 	return drift, nil
+}
+
+// BeginSweep makes sure of the device and begins to read what is bound to it page by page, by NextPage, so that nobody waits
+// for all. What is whose is decided as Resync does.
+func (d *Device) BeginSweep(owned func(netip.Addr) bool) error {
+	d.messages++
+	if _, err := d.kernel.Ensure(); err != nil {
+		return fmt.Errorf("ensure the dummy device: %w", err)
+	}
+	d.bindings.Sweep()
+	d.first, d.owned = true, owned
+	return nil
+}
+
+// NextPage reads the next page. It returns how many bindings were not as believed, and whether there is another page. After an
+// error the sweep has to begin anew.
+func (d *Device) NextPage() (drift int, more bool, err error) {
+	d.messages++
+	page, more, err := d.kernel.MoreBindings(d.first)
+	interrupted := errors.Is(err, nlbatch.ErrInterrupted)
+	if err != nil && !interrupted {
+		return 0, false, fmt.Errorf("read bound addresses: %w", err)
+	}
+	d.first = false
+	for b, source := range page {
+		if d.sees(b, d.owned) && d.bindings.Saw(b, source) {
+			drift++
+		}
+	}
+	if more {
+		return drift, true, nil
+	}
+	missed := d.bindings.Missed()
+	if interrupted && len(missed) > 0 { // or left out: who reads all at once is not interrupted for long
+		rest, err := d.Resync(d.owned)
+		return drift + rest, false, err
+	}
+	for _, b := range missed {
+		drift++
+		d.bindings.UnsetActual(b)
+	}
+	return drift, false, nil
+}
+
+// sees reports that a binding is not somebody else's.
+func (d *Device) sees(b Binding, owned func(netip.Addr) bool) bool {
+	_, wanted := d.bindings.Desired(b)
+	_, known := d.bindings.Actual(b)
+	return wanted || known || owned(b.Addr)
 }
 
 // Upsert binds what is pending, except the VIPs that ready refuses.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"syscall"
 	"testing"
@@ -336,4 +337,55 @@ func TestTheDeviceConverges(t *testing.T) {
 			t.Fatalf("converged to\n%s\nwant\n%s", got, want.Dump())
 		}
 	})
+}
+
+// TestASweepFindsWhatIsBound: it learns what a whole reading would, and reads all at once before it takes for gone what may have
+// been left out.
+func TestASweepFindsWhatIsBound(t *testing.T) {
+	const all = 1000
+	vip := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}) }
+	for _, hidden := range []func(Binding) bool{nil, func(b Binding) bool { return b.Addr.As4()[3]%7 == 0 }} {
+		fake := NewFake()
+		d := NewDevice(fake, true, func(netip.Addr) netip.Addr { return netip.MustParseAddr("192.0.2.1") })
+		if _, err := d.Resync(func(netip.Addr) bool { return false }); err != nil {
+			t.Fatal(err)
+		}
+		for i := range all {
+			d.Set(vip(i))
+		}
+		upsert := func() {
+			if err := d.Upsert(func(netip.Addr) bool { return true }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		upsert()
+		lost, foreign, ours := Binding{vip(1), true}, Binding{vip(all), false}, Binding{vip(all + 1), false}
+		fake.Apply([]Op{{Verb: Unbind, Binding: lost}, {Verb: Bind, Binding: foreign}, {Verb: Bind, Binding: ours}})
+		fake.Hidden = hidden
+		if err := d.BeginSweep(func(addr netip.Addr) bool { return addr == ours.Addr }); err != nil {
+			t.Fatal(err)
+		}
+		drift, pages := 0, 0
+		for more := true; more; pages++ {
+			var n int
+			var err error
+			if n, more, err = d.NextPage(); err != nil {
+				t.Fatal(err)
+			}
+			drift += n
+			if pages == 0 {
+				d.Set(vip(all + 2))
+				upsert()
+			}
+		}
+		if drift != 1 || pages < all/fakePage {
+			t.Errorf("drift %d in %d pages", drift, pages)
+		}
+		believed := maps.Collect(d.bindings.AllActual())
+		there, _ := fake.Bindings()
+		delete(there, foreign)
+		if !maps.Equal(believed, there) {
+			t.Errorf("%d are believed to be bound, %d are", len(believed), len(there))
+		}
+	}
 }

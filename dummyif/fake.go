@@ -7,13 +7,18 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
 // Fake is a Kernel in memory. It loses what the kernel loses, counts messages and fails on request.
 type Fake struct {
 	bindings map[Binding]netip.Addr
 	state    State
+	pages    nlbatch.Pages[Binding, netip.Addr]
 
+	// Hidden, if set, tells what MoreBindings leaves out. It is interrupted then.
+	Hidden func(Binding) bool
 	// Messages counts writes and reads, one each.
 	Messages int
 	// Writes counts the operations that were tried and device changes.
@@ -59,6 +64,26 @@ func (f *Fake) Ensure() (bool, error) {
 func (f *Fake) Bindings() (map[Binding]netip.Addr, error) {
 	f.Messages++
 	return maps.Clone(f.bindings), nil
+}
+
+// fakePage is about as many bindings as the kernel tells at once.
+const fakePage = 256
+
+// MoreBindings implements Kernel.
+func (f *Fake) MoreBindings(fromFirst bool) (page map[Binding]netip.Addr, more bool, err error) {
+	f.Messages++
+	read := func(b Binding) (netip.Addr, bool) {
+		source, there := f.bindings[b]
+		return source, there && (f.Hidden == nil || !f.Hidden(b))
+	}
+	if fromFirst {
+		f.pages.Begin(slices.Collect(maps.Keys(f.bindings)), fakePage, read)
+	}
+	page, more = f.pages.More(fakePage, read)
+	if !more && f.Hidden != nil {
+		err = nlbatch.ErrInterrupted
+	}
+	return page, more, err
 }
 
 // Apply implements Kernel.

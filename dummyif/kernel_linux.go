@@ -24,6 +24,10 @@ type Linux struct {
 	handle *netlink.Handle
 	batch  nlbatch.Batch
 	listed int // bindings, the last time
+
+	pages       *nlbatch.Conn // of MoreBindings, between whose calls others come
+	list        int           // that is being read in pages, or is next
+	interrupted bool          // one of them was
 }
 
 var (
@@ -37,18 +41,24 @@ func Open(name string) (*Linux, error) {
 	if err != nil {
 		return nil, err
 	}
+	pages, err := nlbatch.Dial(unix.NETLINK_ROUTE)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
 	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
+		pages.Close()
 		conn.Close()
 		return nil, fmt.Errorf("open rtnetlink: %w", err)
 	}
-	return &Linux{name: name, conn: conn, handle: handle}, nil
+	return &Linux{name: name, conn: conn, pages: pages, handle: handle}, nil
 }
 
 // Close releases the sockets.
 func (l *Linux) Close() error {
 	l.handle.Close()
-	return l.conn.Close()
+	return errors.Join(l.pages.Close(), l.conn.Close())
 }
 
 // Ensure implements Kernel. A device that is there is used as it is, whoever made it, provided
@@ -123,7 +133,13 @@ func (l *Linux) create() (netlink.Link, error) {
 func (l *Linux) Bindings() (bindings map[Binding]netip.Addr, err error) {
 	err = nlbatch.Whole(func() error {
 		bindings = make(map[Binding]netip.Addr, l.listed)
-		return errors.Join(l.readAddrs(bindings), l.readRoutes(bindings))
+		for list := range lists {
+			l.ask(list)
+			if err := l.conn.Dump(&l.batch, func(payload []byte) { l.read(list, payload, bindings) }); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -132,32 +148,65 @@ func (l *Linux) Bindings() (bindings map[Binding]netip.Addr, err error) {
 	return bindings, nil
 }
 
-func (l *Linux) readAddrs(into map[Binding]netip.Addr) error {
+// The lists that bindings are read from.
+const (
+	listOfAddrs = iota
+	listOfRoutes4
+	listOfRoutes6
+	lists
+)
+
+// ask makes the request for a list.
+func (l *Linux) ask(list int) {
 	l.batch.Reset()
-	l.batch.Begin(rtmGetAddr, 0, make([]byte, ifaddrmsgLen)...)
-	return l.conn.Dump(&l.batch, func(payload []byte) {
+	if list == listOfAddrs {
+		l.batch.Begin(rtmGetAddr, 0, make([]byte, ifaddrmsgLen)...)
+		return
+	}
+	header := make([]byte, rtmsgLen)
+	header[0] = map[int]byte{listOfRoutes4: familyIPv4, listOfRoutes6: familyIPv6}[list]
+	l.batch.Begin(rtmGetRoute, 0, header...)
+}
+
+// read takes down what a message of a list says.
+func (l *Linux) read(list int, payload []byte, into map[Binding]netip.Addr) {
+	if list == listOfAddrs {
 		if b, ok := decodeAddr(payload, l.index); ok {
 			into[b] = netip.Addr{}
 		}
-	})
+		return
+	}
+	if b, source, ok := decodeRoute(payload, l.index); ok {
+		into[b] = source
+	}
 }
 
-func (l *Linux) readRoutes(into map[Binding]netip.Addr) error {
-	for _, family := range []byte{familyIPv4, familyIPv6} {
-		header := make([]byte, rtmsgLen)
-		header[0] = family
-		l.batch.Reset()
-		l.batch.Begin(rtmGetRoute, 0, header...)
-		err := l.conn.Dump(&l.batch, func(payload []byte) {
-			if b, source, ok := decodeRoute(payload, l.index); ok {
-				into[b] = source
-			}
-		})
-		if err != nil {
-			return err
+// MoreBindings implements Kernel.
+func (l *Linux) MoreBindings(fromFirst bool) (map[Binding]netip.Addr, bool, error) {
+	if fromFirst {
+		l.list, l.interrupted = 0, false
+	}
+	page := make(map[Binding]netip.Addr)
+	if fromFirst || !l.pages.Dumping() {
+		l.ask(l.list)
+		if err := l.pages.Begin(&l.batch); err != nil {
+			return nil, false, err
 		}
 	}
-	return nil
+	more, err := l.pages.More(func(payload []byte) { l.read(l.list, payload, page) })
+	if !more {
+		l.list++
+	}
+	l.interrupted = l.interrupted || errors.Is(err, nlbatch.ErrInterrupted)
+	switch {
+	case err != nil && !errors.Is(err, nlbatch.ErrInterrupted):
+		return nil, false, err
+	case l.list < lists:
+		return page, true, nil
+	case l.interrupted:
+		return page, false, nlbatch.ErrInterrupted
+	}
+	return page, false, nil
 }
 
 // Apply implements Kernel.

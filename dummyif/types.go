@@ -128,6 +128,10 @@ type Kernel interface {
 	Ensure() (changed bool, err error)
 	// Bindings reads the addresses and local routes of the device, with each route's source.
 	Bindings() (map[Binding]netip.Addr, error)
+	// MoreBindings reads a page of them, the first one if it is told so, or the next. It tells what was true when the page before
+	// was read. With the last page comes nlbatch.ErrInterrupted where something may have been left out that was there all the
+	// time. After another error it has to begin anew.
+	MoreBindings(fromFirst bool) (bindings map[Binding]netip.Addr, more bool, err error)
 	// Apply carries out the operations in order, each on its own. The result is nil, or has one
 	// entry for each operation.
 	Apply(ops []Op) []error

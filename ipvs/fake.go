@@ -10,15 +10,16 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
 // Fake is a Kernel in memory. It refuses what the kernel refuses, counts messages, and fails on
 // request. Every operation is O(1); Dump is for tests.
 type Fake struct {
-	servers  map[Key]*fakeServer
-	pages    []Key // what MoreServers goes on with
-	prepared map[Key]VirtualServer
-	unread   []Key // what MoreRealServers goes on with
+	servers map[Key]*fakeServer
+	pages   nlbatch.Pages[Key, VirtualServer]
+	unread  []Key // what MoreRealServers goes on with
 
 	// Page is how many virtual servers MoreServers tells at once; 0 is 64, about as many as the kernel.
 	Page int
@@ -168,29 +169,24 @@ func (f *Fake) Servers() (map[Key]VirtualServer, error) {
 	return servers, nil
 }
 
-// MoreServers implements Kernel. Like the kernel it prepares a page when the one before is read; unlike it, it goes on with
-// those that were there at the beginning.
+// MoreServers implements Kernel, of those that were there at the beginning.
 func (f *Fake) MoreServers(fromFirst bool) (page map[Key]VirtualServer, more bool, err error) {
 	f.Messages++
+	size := cmp.Or(f.Page, 64)
 	if fromFirst {
-		f.pages = slices.Collect(maps.Keys(f.servers))
-		f.prepare()
+		f.pages.Begin(slices.Collect(maps.Keys(f.servers)), size, f.shown)
 	}
-	page, more = f.prepared, len(f.pages) > 0
-	f.prepare()
+	page, more = f.pages.More(size, f.shown)
 	return page, more, nil
 }
 
-// prepare prepares the next page.
-func (f *Fake) prepare() {
-	n := min(cmp.Or(f.Page, 64), len(f.pages))
-	f.prepared = make(map[Key]VirtualServer)
-	for _, k := range f.pages[:n] {
-		if s, there := f.servers[k]; there && (f.Hidden == nil || !f.Hidden(k)) {
-			f.prepared[k] = s.VirtualServer
-		}
+// shown returns a virtual server, if it is there and not hidden.
+func (f *Fake) shown(k Key) (v VirtualServer, ok bool) {
+	s, there := f.servers[k]
+	if !there || f.Hidden != nil && f.Hidden(k) {
+		return v, false
 	}
-	f.pages = f.pages[n:]
+	return s.VirtualServer, true
 }
 
 // Server implements Kernel.

@@ -24,7 +24,6 @@ import (
 type Linux struct {
 	conn   *nlbatch.Conn
 	pages  *nlbatch.Conn // of MoreServers, between whose calls others come
-	paging bool          // there are more
 	family uint16
 	reader *moby.Handle
 	proc   *os.File // the whole table as text
@@ -161,7 +160,9 @@ func (l *Linux) Servers() (servers map[Key]VirtualServer, err error) {
 // MoreServers implements Kernel.
 func (l *Linux) MoreServers(fromFirst bool) (map[Key]VirtualServer, bool, error) {
 	if fromFirst {
-		if err := l.beginPages(); err != nil {
+		l.batch.Reset()
+		l.batch.Begin(l.family, 0, cmdGetService, genlVersion, 0, 0)
+		if err := l.pages.Begin(&l.batch); err != nil {
 			return nil, false, err
 		}
 	}
@@ -171,20 +172,7 @@ func (l *Linux) MoreServers(fromFirst bool) (map[Key]VirtualServer, bool, error)
 			page[k] = v
 		}
 	})
-	l.paging = more
 	return page, more, err
-}
-
-// beginPages asks for the first page. What is left of the last time has to be read before.
-func (l *Linux) beginPages() (err error) {
-	for l.paging {
-		if l.paging, err = l.pages.More(func([]byte) {}); err != nil {
-			return err
-		}
-	}
-	l.batch.Reset()
-	l.batch.Begin(l.family, 0, cmdGetService, genlVersion, 0, 0)
-	return l.pages.Begin(&l.batch)
 }
 
 // Server implements Kernel.

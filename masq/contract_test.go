@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -187,6 +188,7 @@ func testContract(t *testing.T, open func(testing.TB) subject) {
 			}
 		}
 	})
+	t.Run("pages tell all entries", func(t *testing.T) { pagesTellAll(t, open(t)) })
 	t.Run("removing takes the sets along, and works where nothing is", func(t *testing.T) {
 		k := open(t)
 		chains := map[Family][]Chain{IPv4: Skeleton(IPv4, Options{}, true)}
@@ -200,6 +202,46 @@ func testContract(t *testing.T, open func(testing.TB) subject) {
 			k.Apply(script(t, contract[0].script))
 		}
 	})
+}
+
+// pagesTellAll reads several sets of both families in pages, which writes, a whole reading and a beginning anew do not disturb.
+func pagesTellAll(t *testing.T, k Kernel) {
+	ensureSets(t, k)
+	var ops []Op
+	for i := range 3000 {
+		v4, v6 := netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), netip.AddrFrom16([16]byte{0xfd, 14: byte(i >> 8), 15: byte(i)})
+		ops = append(ops, Op{Entry: frontend(Served, v4, uint16(i), 6)}, Op{Entry: Entry{Set: VIPs, Addr: v4}}, Op{Entry: frontend(Served, v6, uint16(i), 17)})
+	}
+	if errs := k.Apply(ops); errs != nil {
+		t.Fatal(errors.Join(errs...))
+	}
+	if _, more, err := k.MoreEntries(true); !more || err != nil {
+		t.Fatalf("all in one page, or %v", err)
+	}
+	got := make(map[Entry]uint32)
+	for first, more := true, true; more; first = false {
+		var page map[Entry]uint32
+		var err error
+		if page, more, err = k.MoreEntries(first); err != nil {
+			t.Fatal(err)
+		}
+		if len(page) > len(ops)/4 {
+			t.Errorf("%d of %d in one page", len(page), len(ops))
+		}
+		maps.Copy(got, page)
+		other := Op{Entry: Entry{Set: VIPs, Addr: netip.AddrFrom4([4]byte{10, 97, 0, byte(len(got))})}}
+		k.Apply([]Op{other, {Delete: true, Entry: other.Entry}})
+		if first {
+			if all, err := k.Entries(); len(all) != len(ops) || err != nil {
+				t.Fatalf("meanwhile %d entries, %v", len(all), err)
+			}
+		}
+	}
+	for _, op := range ops {
+		if _, told := got[op.Entry]; !told {
+			t.Fatalf("%s is in no page", op)
+		}
+	}
 }
 
 func ensureSets(t testing.TB, k Kernel) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/fairlead-lb/fairlead/internal/iptsave"
+	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
 // Fake is a Kernel in memory. It counts messages and fails on request.
@@ -16,6 +17,7 @@ type Fake struct {
 	entries map[Entry]uint32  // marks
 	sets    map[Creation]bool // those that exist
 	rules   map[Family]listing
+	pages   nlbatch.Pages[Entry, uint32]
 
 	// Messages counts writes and reads of sets, one each.
 	Messages int
@@ -96,6 +98,20 @@ func (f *Fake) EnsureSets() (bool, error) {
 func (f *Fake) Entries() (map[Entry]uint32, error) {
 	f.Messages++
 	return maps.Clone(f.entries), nil
+}
+
+// fakePage is about as many entries as the kernel tells at once.
+const fakePage = 256
+
+// MoreEntries implements Kernel.
+func (f *Fake) MoreEntries(fromFirst bool) (page map[Entry]uint32, more bool, err error) {
+	f.Messages++
+	read := func(e Entry) (uint32, bool) { mark, there := f.entries[e]; return mark, there }
+	if fromFirst {
+		f.pages.Begin(slices.Collect(maps.Keys(f.entries)), fakePage, read)
+	}
+	page, more = f.pages.More(fakePage, read)
+	return page, more, nil
 }
 
 // Apply implements Kernel.

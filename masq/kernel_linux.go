@@ -31,6 +31,10 @@ type Linux struct {
 	tools map[Family]tool
 	batch nlbatch.Batch
 
+	pages  *nlbatch.Conn // of MoreEntries, between whose calls others come
+	paged  Creation      // the set that is being read in pages
+	unread []Creation    // the sets behind it
+
 	listed  int  // entries, the last time
 	nft     bool // the rules are nf_tables', which number their generations
 	checked checked
@@ -54,13 +58,18 @@ func Open() (*Linux, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Linux{conn: conn, tools: make(map[Family]tool)}
+	pages, err := nlbatch.Dial(unix.NETLINK_NETFILTER)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	l := &Linux{conn: conn, pages: pages, tools: make(map[Family]tool)}
 	families := []Family{IPv4}
 	if _, err := os.Stat("/proc/thread-self/net/if_inet6"); err == nil {
 		families = append(families, IPv6)
 	}
 	if err := l.findTools(families); err != nil {
-		conn.Close()
+		l.Close()
 		return nil, err
 	}
 	return l, nil
@@ -104,8 +113,8 @@ func findTool(f Family) (tool, error) {
 	return tool{path, features.HasRandomFully()}, nil
 }
 
-// Close releases the socket.
-func (l *Linux) Close() error { return l.conn.Close() }
+// Close releases the sockets.
+func (l *Linux) Close() error { return errors.Join(l.pages.Close(), l.conn.Close()) }
 
 // Families implements Kernel.
 func (l *Linux) Families() []Family {
@@ -192,6 +201,36 @@ func (l *Linux) list(set Set, f Family, visit func(Entry, uint32)) error {
 	l.batch.Reset()
 	begin(&l.batch, cmdList, set, f)
 	return l.conn.Dump(&l.batch, func(payload []byte) { decodeEntries(set, payload, visit) })
+}
+
+// MoreEntries implements Kernel. A set that is being read can be neither destroyed nor renamed.
+func (l *Linux) MoreEntries(fromFirst bool) (map[Entry]uint32, bool, error) {
+	if fromFirst {
+		l.unread = allSets(l.Families())
+	}
+	page := make(map[Entry]uint32)
+	for first := fromFirst; len(page) == 0 && (l.pages.Dumping() || len(l.unread) > 0); first = false { // an empty set is no page
+		if err := l.readPage(first, page); err != nil && !errors.Is(err, syscall.ENOENT) {
+			return nil, false, fmt.Errorf("list ipset %s: %w", l.paged.Set.Name(l.paged.Family), setError(err))
+		}
+	}
+	return page, l.pages.Dumping() || len(l.unread) > 0, nil
+}
+
+// readPage reads the next page of a set, or the first one of the next set.
+func (l *Linux) readPage(nextSet bool, page map[Entry]uint32) error {
+	if nextSet || !l.pages.Dumping() {
+		l.paged, l.unread = l.unread[0], l.unread[1:]
+		l.batch.Reset()
+		begin(&l.batch, cmdList, l.paged.Set, l.paged.Family)
+		if err := l.pages.Begin(&l.batch); err != nil {
+			return err
+		}
+	}
+	_, err := l.pages.More(func(payload []byte) {
+		decodeEntries(l.paged.Set, payload, func(e Entry, mark uint32) { page[e] = mark })
+	})
+	return err
 }
 
 // Apply implements Kernel.

@@ -19,6 +19,8 @@ type Ruleset struct {
 	marks    map[lead]int               // how many actual entries lead to a mark
 	ops      []Op                       // empty; kept from one write to the next, and nil while it is written
 	refused  map[Entry]struct{}         // since the last Upsert
+	first    bool                       // the next page is the first one of a sweep
+	strange  map[Entry]struct{}         // see Strange
 	messages uint64
 	writes   uint64
 }
@@ -110,11 +112,68 @@ func (r *Ruleset) ResyncSets() (drift int, err error) {
 		}
 	}
 	r.entries.ReplaceActual(dump)
+	r.EndAudit()
 	clear(r.marks)
 	for e, mark := range dump {
 		r.count(e, mark, 1)
 	}
 	return drift, nil
+}
+
+// BeginSweep makes sure of the sets and begins to read them page by page, by NextPage, so that nobody waits for all.
+func (r *Ruleset) BeginSweep() error {
+	r.messages++
+	if _, err := r.kernel.EnsureSets(); err != nil {
+		return fmt.Errorf("ensure the sets: %w", err)
+	}
+	r.entries.Sweep()
+	r.first, r.strange = true, nil
+	return nil
+}
+
+// Strange reports that a sweep has found an entry which nobody wants, and that EndAudit has not been called since. What the
+// entry is for may be in the kernel, too: as long as nobody has looked, the entry is what tells whose it is.
+func (r *Ruleset) Strange(e Entry) bool { _, strange := r.strange[e]; return strange }
+
+// EndAudit says that what strange entries are for has been looked for.
+func (r *Ruleset) EndAudit() { r.strange = nil }
+
+// NextPage reads the next page. It returns how many entries were not as believed, and whether there is another page. After an
+// error the sweep has to begin anew.
+func (r *Ruleset) NextPage() (drift int, more bool, err error) {
+	r.messages++
+	page, more, err := r.kernel.MoreEntries(r.first)
+	if err != nil {
+		return 0, false, fmt.Errorf("read the sets: %w", err)
+	}
+	r.first = false
+	for e, mark := range page {
+		if !r.Has(e) && !r.Desires(e) {
+			r.noteStrange(e)
+		}
+		was := r.Mark(e)
+		if r.entries.Saw(e, mark) {
+			drift++
+		}
+		r.count(e, was, -1)
+		r.count(e, r.Mark(e), 1)
+	}
+	if more {
+		return drift, true, nil
+	}
+	for _, e := range r.entries.Missed() {
+		drift++
+		r.count(e, r.Mark(e), -1)
+		r.entries.UnsetActual(e)
+	}
+	return drift, false, nil
+}
+
+func (r *Ruleset) noteStrange(e Entry) {
+	if r.strange == nil {
+		r.strange = make(map[Entry]struct{})
+	}
+	r.strange[e] = struct{}{}
 }
 
 // count keeps the number of actual entries that lead to a mark.

@@ -3,6 +3,7 @@ package masq
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -247,6 +248,57 @@ func TestAFailureStopsNothingElseAndIsMadeUpFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		holds(t, fake, "add FAIRLEAD-6-VIP fd00:1::1\nadd FAIRLEAD-6-HAIRPIN fd00:1::1,fd00:1::1")
+	}
+}
+
+// TestASweepFindsWhatTheKernelHas: it learns what a whole reading would, unless what is written meanwhile is newer.
+func TestASweepFindsWhatTheKernelHas(t *testing.T) {
+	entry := func(i int) Entry {
+		return Entry{Set: Local, Addr: netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), Port: 80, Protocol: 6}
+	}
+	const all = 2000
+	r, fake := newRuleset(t)
+	for i := range all {
+		r.SetMark(entry(i), 7)
+	}
+	if err := r.Upsert(anyMark); err != nil {
+		t.Fatal(err)
+	}
+	fake.Apply([]Op{{Delete: true, Entry: entry(1)}, {Entry: entry(2), Mark: 9}, {Entry: entry(all), Mark: 9}})
+	if err := r.BeginSweep(); err != nil {
+		t.Fatal(err)
+	}
+	drift, pages := 0, 0
+	for more := true; more; pages++ {
+		var n int
+		var err error
+		if n, more, err = r.NextPage(); err != nil {
+			t.Fatal(err)
+		}
+		drift += n
+		if pages == 0 {
+			for i := range 100 { // some of it has been told, some will be
+				r.Unset(entry(100 + i))
+				r.SetMark(entry(200+i), 8)
+			}
+			if err := errors.Join(r.Upsert(anyMark), r.Prune(nothing)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if drift > 2 || pages < all/fakePage || r.LeadsTo(8, IPv4) != 100 {
+		t.Errorf("drift %d, %d pages, %d lead to 8", drift, pages, r.LeadsTo(8, IPv4))
+	}
+	believed := maps.Collect(r.entries.AllActual())
+	if there, _ := fake.Entries(); !maps.Equal(believed, there) {
+		t.Errorf("%d entries are believed to be there, %d are", len(believed), len(there))
+	}
+	leads := 0
+	for _, n := range r.marks {
+		leads += n
+	}
+	if leads != len(believed) {
+		t.Errorf("%d lead to marks, of %d", leads, len(believed))
 	}
 }
 

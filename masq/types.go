@@ -209,6 +209,9 @@ type Kernel interface {
 	EnsureSets() (changed bool, err error)
 	// Entries reads all sets: the entries and their marks. A set that does not exist has no entries.
 	Entries() (map[Entry]uint32, error)
+	// MoreEntries reads a page of them, the first one if it is told so, or the next. It tells what was true when the page before
+	// was read, and leaves out nothing that is there all the time. After an error it has to begin anew.
+	MoreEntries(fromFirst bool) (entries map[Entry]uint32, more bool, err error)
 	// Apply carries out the operations in order, each on its own. Adding what is there, which changes
 	// its mark, and deleting what is not are successes; a set that does not exist is fs.ErrNotExist. The result is
 	// nil, or has one entry for each operation.

@@ -9,15 +9,24 @@ import "iter"
 //
 // The zero Table is ready to use. It is not safe for concurrent use: one goroutine owns it.
 type Table[K, V comparable] struct {
-	settled map[K]V      // what is there just as desired: there may be very many
-	pending map[K]row[V] // the others
+	settled map[K]cell[V] // what is there just as desired: there may be very many
+	pending map[K]row[V]  // the others
 
 	most, lately int // keys that the map of the pending ones has held: ever, and since it was last empty
+
+	sweep uint8          // the number of the last sweep: see Sweep
+	gone  map[K]struct{} // what has been taken from the actual side since it began; nil: it is over
+}
+
+type cell[V comparable] struct {
+	value V
+	swept uint8
 }
 
 type row[V comparable] struct {
 	desired, actual       V
 	hasDesired, hasActual bool
+	swept                 uint8 // the last sweep during which the actual value was seen or set
 }
 
 func (r row[V]) settled() bool {
@@ -27,7 +36,7 @@ func (r row[V]) settled() bool {
 // Expect makes room for so many keys where there are none yet. To grow to them step by step costs more than they do.
 func (t *Table[K, V]) Expect(keys int) {
 	if len(t.settled) == 0 {
-		t.settled = make(map[K]V, keys)
+		t.settled = make(map[K]cell[V], keys)
 	}
 }
 
@@ -42,7 +51,7 @@ func (t *Table[K, V]) Set(k K, v V) {
 // Unset makes k no longer desired.
 func (t *Table[K, V]) Unset(k K) {
 	before := t.row(k)
-	after := row[V]{actual: before.actual, hasActual: before.hasActual}
+	after := row[V]{actual: before.actual, hasActual: before.hasActual, swept: before.swept}
 	t.store(k, before, after)
 }
 
@@ -50,7 +59,7 @@ func (t *Table[K, V]) Unset(k K) {
 func (t *Table[K, V]) SetActual(k K, v V) {
 	before := t.row(k)
 	after := before
-	after.actual, after.hasActual = v, true
+	after.actual, after.hasActual, after.swept = v, true, t.sweep
 	t.store(k, before, after)
 }
 
@@ -59,6 +68,9 @@ func (t *Table[K, V]) UnsetActual(k K) {
 	before := t.row(k)
 	after := row[V]{desired: before.desired, hasDesired: before.hasDesired}
 	t.store(k, before, after)
+	if t.gone != nil && before.hasActual {
+		t.gone[k] = struct{}{}
+	}
 }
 
 // row returns both sides of k.
@@ -66,8 +78,8 @@ func (t *Table[K, V]) row(k K) row[V] {
 	if r, pending := t.pending[k]; pending {
 		return r
 	}
-	v, there := t.settled[k]
-	return row[V]{v, v, there, there}
+	c, there := t.settled[k]
+	return row[V]{c.value, c.value, there, there, c.swept}
 }
 
 // store puts the row of k where it belongs.
@@ -93,9 +105,9 @@ func (t *Table[K, V]) store(k K, before, after row[V]) {
 		return
 	}
 	if t.settled == nil {
-		t.settled = make(map[K]V)
+		t.settled = make(map[K]cell[V])
 	}
-	t.settled[k] = after.desired
+	t.settled[k] = cell[V]{after.desired, after.swept}
 }
 
 // unpend takes k from the pending keys. A map keeps the size that it once had, and ranging over few keys costs as much.
@@ -113,6 +125,7 @@ func (t *Table[K, V]) unpend(k K) {
 
 // ReplaceActual makes the actual side equal to what a complete dump showed.
 func (t *Table[K, V]) ReplaceActual(dump map[K]V) {
+	t.gone = nil
 	for k := range t.AllActual() {
 		if _, seen := dump[k]; !seen {
 			t.UnsetActual(k)
@@ -121,6 +134,39 @@ func (t *Table[K, V]) ReplaceActual(dump map[K]V) {
 	for k, v := range dump {
 		t.SetActual(k, v)
 	}
+}
+
+// Sweep begins to compare the actual side with what is told of it piece by piece, by Saw, until Missed ends it. What is
+// recorded meanwhile is newer than what is told.
+func (t *Table[K, V]) Sweep() {
+	t.sweep++
+	t.gone = make(map[K]struct{})
+}
+
+// Saw records that a sweep saw k there, with value v, and reports whether another value was believed to be.
+func (t *Table[K, V]) Saw(k K, v V) (drift bool) {
+	before := t.row(k)
+	if _, gone := t.gone[k]; gone || before.hasActual && before.swept == t.sweep {
+		return false
+	}
+	t.SetActual(k, v)
+	return before.hasActual && before.actual != v
+}
+
+// Missed ends a sweep and returns the keys that are believed to be there and were not seen.
+func (t *Table[K, V]) Missed() (keys []K) {
+	t.gone = nil
+	for k, c := range t.settled {
+		if c.swept != t.sweep {
+			keys = append(keys, k)
+		}
+	}
+	for k, r := range t.pending {
+		if r.hasActual && r.swept != t.sweep {
+			keys = append(keys, k)
+		}
+	}
+	return keys
 }
 
 // Desired returns the desired value of k.
@@ -181,8 +227,8 @@ func (t *Table[K, V]) All() iter.Seq[K] {
 // AllActual yields every actual key and value. What is yielded may be taken from the actual side meanwhile.
 func (t *Table[K, V]) AllActual() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		for k, v := range t.settled {
-			if !yield(k, v) {
+		for k, c := range t.settled {
+			if !yield(k, c.value) {
 				return
 			}
 		}

@@ -35,6 +35,7 @@ func TestAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var tab Table[int, int]
 		desired, actual := map[int]int{}, map[int]int{}
+		var told map[int]int // by a sweep
 		key, value := rapid.IntRange(0, 5), rapid.IntRange(0, 2)
 		t.Repeat(map[string]func(*rapid.T){
 			"set": func(t *rapid.T) { k, v := key.Draw(t, "k"), value.Draw(t, "v"); tab.Set(k, v); desired[k] = v },
@@ -56,10 +57,75 @@ func TestAgainstModel(t *testing.T) {
 			"replace": func(t *rapid.T) {
 				actual = rapid.MapOf(key, value).Draw(t, "dump")
 				tab.ReplaceActual(actual)
-				actual = maps.Clone(actual)
+				actual, told = maps.Clone(actual), nil // that ends a sweep
+			},
+			"sweep": func(t *rapid.T) {
+				tab.Sweep()
+				told = maps.Clone(actual)
+			},
+			"saw": func(t *rapid.T) { // perhaps what was true when the sweep began
+				k := key.Draw(t, "k")
+				if v, there := told[k]; there {
+					_, believed := actual[k]
+					if drift := tab.Saw(k, v); drift {
+						t.Fatalf("%d is not as believed: %v", k, believed)
+					}
+				}
 			},
 			"": func(t *rapid.T) { compareWithModel(t, &tab, desired, actual) },
 		})
+	})
+}
+
+// TestASweepFindsWhatIsOther takes random steps while a sweep tells what was there when it began, all of it, before what it
+// missed is taken off.
+func TestASweepFindsWhatIsOther(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var tab Table[int, int]
+		key, value := rapid.IntRange(0, 5), rapid.IntRange(0, 2)
+		believed := rapid.MapOf(key, value).Draw(t, "believed")
+		for k, v := range believed {
+			tab.SetActual(k, v)
+		}
+		there := rapid.MapOf(key, value).Draw(t, "there")
+		told := maps.Clone(there)
+		tab.Sweep()
+		drift, touched := 0, make(map[int]bool)
+		for _, k := range rapid.Permutation([]int{0, 1, 2, 3, 4, 5}).Draw(t, "order") {
+			other := key.Draw(t, "other")
+			switch rapid.IntRange(0, 3).Draw(t, "meanwhile") {
+			case 0:
+				v := value.Draw(t, "v")
+				tab.SetActual(other, v)
+				there[other], touched[other] = v, true
+			case 1:
+				tab.UnsetActual(other)
+				delete(there, other)
+				touched[other] = true
+			}
+			if v, ok := told[k]; ok && tab.Saw(k, v) {
+				drift++
+			}
+		}
+		for _, k := range tab.Missed() {
+			drift++
+			tab.UnsetActual(k)
+		}
+		most := 0
+		for k, v := range believed {
+			if now, ok := told[k]; !ok || now != v {
+				most++
+			}
+		}
+		for k := range touched { // what was not believed, and taken off, may still be told
+			if _, ok := believed[k]; !ok {
+				tab.UnsetActual(k)
+				delete(there, k)
+			}
+		}
+		if diff := cmp.Diff(there, maps.Collect(tab.AllActual())); diff != "" || drift > most {
+			t.Fatalf("drift %d, at most %d is true (-there +table):\n%s", drift, most, diff)
+		}
 	})
 }
 

@@ -25,7 +25,7 @@ type Conn struct {
 	recv []byte
 	sent uint64
 
-	interrupted bool // the dump that is being read
+	dumping, interrupted bool // see Begin
 }
 
 // Dial opens a socket for a netlink family, such as unix.NETLINK_ROUTE.
@@ -110,8 +110,11 @@ func (c *Conn) Dump(b *Batch, visit func(payload []byte)) error {
 }
 
 // Begin sends the only request of the batch as a dump, whose answer is read by More, in pages. Until there is no more,
-// the connection serves nothing else.
+// the connection serves nothing else. What is left of another dump is read before, and forgotten.
 func (c *Conn) Begin(b *Batch) error {
+	for c.dumping {
+		_, _ = c.More(func([]byte) {}) // an error ends it, too
+	}
 	c.seq++
 	c.sent++
 	request := b.seal(0, 1, c.seq)
@@ -120,14 +123,18 @@ func (c *Conn) Begin(b *Batch) error {
 	if err := unix.Sendto(c.fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return fmt.Errorf("send netlink dump request: %w", err)
 	}
-	c.interrupted = false
+	c.dumping, c.interrupted = true, false
 	return nil
 }
+
+// Dumping reports that there is more.
+func (c *Conn) Dumping() bool { return c.dumping }
 
 // More reads the next page of the answer, as Dump does, and reports whether there is more; after an error there is not. The
 // kernel prepares a page while the one before is read (netlink_recvmsg, net/netlink/af_netlink.c): a page says what was
 // true then.
 func (c *Conn) More(visit func(payload []byte)) (more bool, err error) {
+	defer func() { c.dumping = more }()
 	n, err := c.receive()
 	if err != nil {
 		return false, err
