@@ -93,6 +93,7 @@ type Controller struct {
 	rulesStale bool  // the rules are not known to be as they should
 	readable   bool  // nothing has been unreadable since the last whole Resync
 	audit      audit // see audit.go
+	auditWhole int   // virtual servers up to which an audit is not cut into sections
 	auditStep  int   // virtual servers whose real servers the next step of the audit reads
 	auditShare int   // and as many as it should, for the audit to take one period
 	incomplete bool  // the source does not know all objects, which has been told
@@ -130,6 +131,8 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 		Health:   newHealth(healthLimit(o.SyncPeriod), k.Masq.Families()),
 		Metrics:  newMetrics(k.Masq.Families(), feed),
 		lanes:    written,
+
+		auditWhole: manyServers,
 	}
 	if src.Contacts != nil {
 		c.Metrics.connected(src.Contacts)

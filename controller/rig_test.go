@@ -84,6 +84,7 @@ type rig struct {
 	options  func(*Options)
 	c        *Controller
 	complete bool
+	byPages  bool // audits are cut
 	log      *strings.Builder
 	asking   context.Context // see answering
 }
@@ -121,6 +122,9 @@ func (r *rig) restart() {
 func (r *rig) start() {
 	kernel := Kernel{IPVS: r.ipvs, Dummyif: r.dummyif, Masq: r.masq, Flows: r.flows}
 	r.c = newTestController(r.world, kernel, r.log, func() bool { return r.complete }, r.mine, r.options)
+	if r.byPages {
+		r.c.auditWhole = -1
+	}
 	for name := range r.world.services {
 		r.c.dirty.add(name)
 	}
@@ -181,6 +185,12 @@ func (r *rig) drained() {
 
 // audited lets at least one whole audit go by, step by step, and all drains.
 func (r *rig) audited() {
+	for range 2 { // one may have begun before
+		r.c.Metrics.audited.Store(0)
+		for n := 0; r.byPages && r.c.Metrics.audited.Load() == 0 && n < 1000; n++ {
+			r.later(time.Minute)
+		}
+	}
 	for range 20 {
 		r.later(10 * time.Minute)
 	}

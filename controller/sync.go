@@ -186,7 +186,7 @@ func (c *Controller) resync(now time.Time) error {
 		return c.resyncPage(now)
 	case auditing && c.ipvs.Unread() > 0 && (now.Before(c.trigger.next) || !c.ipvs.Tried()):
 		return c.resyncReals(now, c.auditStep)
-	case auditing && c.ipvs.Size().VirtualServers > manyServers:
+	case auditing && c.ipvs.Size().VirtualServers > c.auditWhole:
 		return c.auditSection(now)
 	case auditing:
 		_, err := c.resyncAllBut(now)

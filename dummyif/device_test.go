@@ -378,7 +378,7 @@ func TestASweepFindsWhatIsBound(t *testing.T) {
 				upsert()
 			}
 		}
-		if drift != 1 || pages < all/fakePage {
+		if drift != 1 || pages < all/256 {
 			t.Errorf("drift %d in %d pages", drift, pages)
 		}
 		believed := maps.Collect(d.bindings.AllActual())

@@ -1,6 +1,7 @@
 package dummyif
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -19,6 +20,8 @@ type Fake struct {
 
 	// Hidden, if set, tells what MoreBindings leaves out. It is interrupted then.
 	Hidden func(Binding) bool
+	// Page is how many MoreBindings tells at once; 0 is 256, about as many as the kernel.
+	Page int
 	// Messages counts writes and reads, one each.
 	Messages int
 	// Writes counts the operations that were tried and device changes.
@@ -66,20 +69,18 @@ func (f *Fake) Bindings() (map[Binding]netip.Addr, error) {
 	return maps.Clone(f.bindings), nil
 }
 
-// fakePage is about as many bindings as the kernel tells at once.
-const fakePage = 256
-
 // MoreBindings implements Kernel.
 func (f *Fake) MoreBindings(fromFirst bool) (page map[Binding]netip.Addr, more bool, err error) {
 	f.Messages++
+	size := cmp.Or(f.Page, 256)
 	read := func(b Binding) (netip.Addr, bool) {
 		source, there := f.bindings[b]
 		return source, there && (f.Hidden == nil || !f.Hidden(b))
 	}
 	if fromFirst {
-		f.pages.Begin(slices.Collect(maps.Keys(f.bindings)), fakePage, read)
+		f.pages.Begin(slices.Collect(maps.Keys(f.bindings)), size, read)
 	}
-	page, more = f.pages.More(fakePage, read)
+	page, more = f.pages.More(size, read)
 	if !more && f.Hidden != nil {
 		err = nlbatch.ErrInterrupted
 	}

@@ -242,38 +242,27 @@ func testContract(t *testing.T, open func(testing.TB) subject) {
 // pagesTellAll reads virtual servers in pages, which a dump, a write and a beginning anew do not disturb, and one by one.
 func pagesTellAll(t *testing.T, k Kernel) {
 	var ops []Op
+	want := make(map[Key]VirtualServer)
 	for n := range 400 {
-		ops = append(ops, parse(t, fmt.Sprintf("-A -t 10.96.%d.%d:80 -s %s", n/200, n%200+1, []string{"rr", "wlc -p 60"}[n%2])))
+		op := parse(t, fmt.Sprintf("-A -t 10.96.%d.%d:80 -s %s", n/200, n%200+1, []string{"rr", "wlc -p 60"}[n%2]))
+		ops, want[op.Key] = append(ops, op), op.Server
 	}
 	if errs := k.Apply(ops); errs != nil {
 		t.Fatal(errors.Join(errs...))
 	}
-	want, err := k.Servers()
-	if err != nil || len(want) != len(ops) {
-		t.Fatalf("%d virtual servers, %v", len(want), err)
-	}
 	if _, more, err := k.MoreServers(true); !more || err != nil {
 		t.Fatalf("all in one page, or %v", err)
 	}
-	got := make(map[Key]VirtualServer)
-	for first, more := true, true; more; first = false {
-		var page map[Key]VirtualServer
-		if page, more, err = k.MoreServers(first); err != nil {
-			t.Fatal(err)
+	// The kernel counts those of other namespaces, too: while the one of an earlier test is being taken down, a page may
+	// leave one out.
+	for tries := 1; ; tries++ {
+		got := inPages(t, k, Op{Verb: EditServer, Key: ops[0].Key, Server: want[ops[0].Key]}, len(ops))
+		if maps.Equal(got, want) {
+			break
 		}
-		if len(page) > len(ops)/2 {
-			t.Errorf("%d of %d in one page", len(page), len(ops))
+		if tries == 5 {
+			t.Fatalf("%d in all pages, want %d", len(got), len(want))
 		}
-		maps.Copy(got, page)
-		if errs := k.Apply([]Op{{Verb: EditServer, Key: ops[0].Key, Server: want[ops[0].Key]}}); errs != nil {
-			t.Fatal(errs)
-		}
-		if all, err := k.Servers(); len(all) != len(ops) || err != nil {
-			t.Fatalf("meanwhile %d virtual servers, %v", len(all), err)
-		}
-	}
-	if !maps.Equal(got, want) {
-		t.Errorf("%d in all pages, %d in one dump", len(got), len(want))
 	}
 	for _, op := range ops[:3] {
 		if one, there, err := k.Server(op.Key); one != want[op.Key] || !there || err != nil {
@@ -285,6 +274,30 @@ func pagesTellAll(t *testing.T, k Kernel) {
 			t.Errorf("%s: %+v, %v", absent, one, err)
 		}
 	}
+}
+
+// inPages reads all virtual servers in pages of less than half of them, and writes and reads all at once in between.
+func inPages(t *testing.T, k Kernel, write Op, all int) map[Key]VirtualServer {
+	t.Helper()
+	got := make(map[Key]VirtualServer)
+	for first, more := true, true; more; first = false {
+		var page map[Key]VirtualServer
+		var err error
+		if page, more, err = k.MoreServers(first); err != nil {
+			t.Fatal(err)
+		}
+		if len(page) > all/2 {
+			t.Errorf("%d of %d in one page", len(page), all)
+		}
+		maps.Copy(got, page)
+		if errs := k.Apply([]Op{write}); errs != nil {
+			t.Fatal(errs)
+		}
+		if now, err := k.Servers(); len(now) < all-1 || err != nil {
+			t.Fatalf("meanwhile %d virtual servers, %v", len(now), err)
+		}
+	}
+	return got
 }
 
 // bothWaysOfReadingAgree reads real servers for one virtual server at a time, and all at once.

@@ -16,7 +16,7 @@ type Kernel interface {
 	// Servers reads every virtual server.
 	Servers() (map[Key]VirtualServer, error)
 	// MoreServers reads a page of them, the first one if it is told so, or the next. Of each it tells what was true when the
-	// page before was read. Where others come or go meanwhile it may leave one out or tell it twice.
+	// page before was read. Where others come or go meanwhile, in any network namespace, it may leave one out or tell it twice.
 	MoreServers(fromFirst bool) (servers map[Key]VirtualServer, more bool, err error)
 	// Server reads one virtual server.
 	Server(Key) (v VirtualServer, there bool, err error)

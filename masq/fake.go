@@ -1,6 +1,7 @@
 package masq
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -19,6 +20,8 @@ type Fake struct {
 	rules   map[Family]listing
 	pages   nlbatch.Pages[Entry, uint32]
 
+	// Page is how many MoreEntries tells at once; 0 is 256, about as many as the kernel.
+	Page int
 	// Messages counts writes and reads of sets, one each.
 	Messages int
 	// Writes counts the operations that were tried, rules written and sets created.
@@ -100,17 +103,15 @@ func (f *Fake) Entries() (map[Entry]uint32, error) {
 	return maps.Clone(f.entries), nil
 }
 
-// fakePage is about as many entries as the kernel tells at once.
-const fakePage = 256
-
 // MoreEntries implements Kernel.
 func (f *Fake) MoreEntries(fromFirst bool) (page map[Entry]uint32, more bool, err error) {
 	f.Messages++
+	size := cmp.Or(f.Page, 256)
 	read := func(e Entry) (uint32, bool) { mark, there := f.entries[e]; return mark, there }
 	if fromFirst {
-		f.pages.Begin(slices.Collect(maps.Keys(f.entries)), fakePage, read)
+		f.pages.Begin(slices.Collect(maps.Keys(f.entries)), size, read)
 	}
-	page, more = f.pages.More(fakePage, read)
+	page, more = f.pages.More(size, read)
 	return page, more, nil
 }
 

@@ -286,7 +286,7 @@ func TestASweepFindsWhatTheKernelHas(t *testing.T) {
 			}
 		}
 	}
-	if drift > 2 || pages < all/fakePage || r.LeadsTo(8, IPv4) != 100 {
+	if drift > 2 || pages < all/256 || r.LeadsTo(8, IPv4) != 100 {
 		t.Errorf("drift %d, %d pages, %d lead to 8", drift, pages, r.LeadsTo(8, IPv4))
 	}
 	believed := maps.Collect(r.entries.AllActual())
