@@ -29,6 +29,9 @@ func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("read virtual servers: %w", err)
 	}
+	if err := t.askLeftOut(dump); err != nil {
+		return 0, err
+	}
 	for k, s := range t.servers {
 		if !s.there {
 			continue
@@ -59,6 +62,30 @@ func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 		t.reading = fromFirst
 	}
 	return drift, err
+}
+
+// askLeftOut asks by name for what a dump lacks, if it is little, and adds it where it is there: a dump goes on by number from
+// page to page, and leaves one out where another goes meanwhile, in any network namespace.
+func (t *Table) askLeftOut(dump map[Key]VirtualServer) error {
+	var lacks []Key
+	for k, s := range t.servers {
+		if _, shown := dump[k]; s.there && !shown {
+			lacks = append(lacks, k)
+		}
+	}
+	if len(lacks) > few {
+		return nil
+	}
+	for _, k := range lacks {
+		v, there, err := t.readServer(k)
+		if err != nil {
+			return err
+		}
+		if there {
+			dump[k] = v
+		}
+	}
+	return nil
 }
 
 // beginReals begins to read the real servers of all virtual servers.

@@ -10,6 +10,9 @@ import (
 // change should wait for that. So an audit sweeps them: it reads a page, the real servers of that page, and then the next.
 // What is written meanwhile is known anyway, and a page may not know it yet. What no page has told of is asked for.
 
+// few is how many virtual servers are asked for by name at once.
+const few = 16
+
 // sweep is the reading of all virtual servers, page by page. The zero sweep is over.
 type sweep struct {
 	owned  func(Key) bool
@@ -94,7 +97,6 @@ func (t *Table) findMissed() {
 
 // askMissed asks for a few of what was in no page.
 func (t *Table) askMissed() (drift int, err error) {
-	const few = 16
 	n := min(few, len(t.sweep.missed))
 	var errs []error
 	for _, k := range t.sweep.missed[:n] {

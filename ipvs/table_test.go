@@ -424,6 +424,27 @@ func TestWhatCannotBeReadIsNotTakenForGone(t *testing.T) {
 	}
 }
 
+// forgetful is a kernel whose dump leaves out one virtual server.
+type forgetful struct{ *Fake }
+
+func (f forgetful) Servers() (map[Key]VirtualServer, error) {
+	servers, err := f.Fake.Servers()
+	delete(servers, webKey)
+	return servers, err
+}
+
+// TestWhatADumpLeavesOutIsAskedFor: it is not gone, unless it is.
+func TestWhatADumpLeavesOutIsAskedFor(t *testing.T) {
+	r := newRig(t, drainTimeout)
+	r.want(webAndDNS)
+	r.mustSync()
+	r.outside("-D -u 10.96.0.10:53")
+	r.kernel = forgetful{r.fake}
+	if drift, err := r.ResyncServers(always); drift != 1 || err != nil || !r.Has(webKey) || r.Size().RealServers != 2 {
+		t.Errorf("drift %d, %v, %+v", drift, err, r.Size())
+	}
+}
+
 func TestAnAuditInSlicesReadsEachServerOnce(t *testing.T) {
 	r := newRig(t, drainTimeout)
 	r.want(webAndDNS + "\n-A -t 10.96.0.30:80 -s rr")
