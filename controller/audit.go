@@ -32,7 +32,7 @@ func (c *Controller) auditSection(now time.Time) error {
 	more, err := c.readSection(now)
 	took := time.Since(started)
 	c.audit.took += took
-	if failed := err != nil && c.audit.section != auditRules; failed {
+	if err != nil && c.audit.section != auditRules {
 		c.audit.again()
 		c.trigger.step(now, c.auditPeriod()/auditSteps, true)
 		return c.unreadable(err)

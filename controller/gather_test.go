@@ -194,7 +194,7 @@ func TestARoundEndsAlthoughChangesGoOn(t *testing.T) {
 
 // TestALongRoundIsFollowedByTheNext: what it left is not forgotten.
 func TestALongRoundIsFollowedByTheNext(t *testing.T) {
-	const each, many = 2 * longestRound, 8 * portionSize
+	const each, many = 2 * longestRound, 16 * portionSize
 	var coming atomic.Bool
 	looping(t, slowly(each), func(t *testing.T, r *rig) {
 		r.c.source.Coming = coming.Load
@@ -203,7 +203,7 @@ func TestALongRoundIsFollowedByTheNext(t *testing.T) {
 		r.grow(1_000, many)
 		time.Sleep(silence)
 		coming.Store(false)
-		time.Sleep(12 * each)
+		time.Sleep(20 * each)
 		synctest.Wait()
 		if left := r.c.dirty.len(); left > 0 || r.messages()-messages < 3*many {
 			t.Errorf("%d are left, %d messages", left, r.messages()-messages)

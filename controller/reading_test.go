@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,6 +234,46 @@ func TestAnAuditOfVeryManyFindsEveryKindOfDrift(t *testing.T) {
 	r.drained()
 	if diff := cmp.Diff(strings.Split(held, "\n"), strings.Split(r.kernel(), "\n")); diff != "" {
 		t.Errorf("(-before +after):\n%s", diff)
+	}
+}
+
+// lostPage is a kernel that fails to tell one page of the sets.
+type lostPage struct {
+	*masq.Fake
+	until int // pages before it; negative: it has failed
+}
+
+func (l *lostPage) MoreEntries(fromFirst bool) (map[masq.Entry]uint32, bool, error) {
+	if l.until--; l.until == -1 {
+		return nil, false, syscall.ENOBUFS
+	}
+	return l.Fake.MoreEntries(fromFirst)
+}
+
+// TestASweepThatFailsBeginsAnew: what it did not see is not gone, and an entry that it saw, and that nobody wants, still tells
+// whose the virtual server is.
+func TestASweepThatFailsBeginsAnew(t *testing.T) {
+	for until := range 12 {
+		r := rigWith(t, 4)
+		held := r.kernel()
+		r.masq.Page = 1
+		r.c = newTestController(r.world, Kernel{IPVS: r.ipvs, Dummyif: r.dummyif, Masq: &lostPage{r.masq, until}}, r.log, func() bool { return true })
+		r.c.auditWhole = -1
+		for name := range r.world.services {
+			r.c.dirty.add(name)
+		}
+		r.round()
+		orphan := r.key("10.250.0.1:80", ipvs.TCP)
+		r.masq.Apply([]masq.Op{{Entry: served(orphan)}})
+		r.ipvs.Apply([]ipvs.Op{{Verb: ipvs.AddServer, Key: orphan, Server: ipvs.VirtualServer{Scheduler: "rr"}}})
+		writes := r.masq.Writes
+		for r.c.Metrics.audited.Store(0); r.c.Metrics.audited.Load() == 0; {
+			r.later(time.Minute)
+		}
+		r.drained()
+		if got := r.kernel(); got != held || r.masq.Writes != writes+1 {
+			t.Errorf("after %d pages: %d writes to the sets, want one; (-before +after):\n%s", until, r.masq.Writes-writes, cmp.Diff(held, got))
+		}
 	}
 }
 

@@ -127,7 +127,7 @@ func (r *Ruleset) BeginSweep() error {
 		return fmt.Errorf("ensure the sets: %w", err)
 	}
 	r.entries.Sweep()
-	r.first, r.strange = true, nil
+	r.first = true
 	return nil
 }
 
