@@ -12,7 +12,7 @@ broken=()
 for package in "$@"; do
 	name=${package#./}
 	echo "=== $name"
-	(cd "$name" && "$FAIRLEAD_CACHE/test/$name.test" -test.v -test.timeout 60m) 2>&1 | tee -a "$log" | grep -v '^=== \(RUN\|PAUSE\|CONT\|NAME\)'
+	(cd "$name" && "$FAIRLEAD_CACHE/test/$name.test" -test.v -test.timeout 60m) 2>&1 | tee -a "$log" | grep --line-buffered -v '^=== \(RUN\|PAUSE\|CONT\|NAME\)'
 	[ "${PIPESTATUS[0]}" = 0 ] || broken+=("$name")
 done
 

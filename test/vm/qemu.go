@@ -6,14 +6,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/fairlead-lb/fairlead/test/internal/program"
 )
+
+// nmiLimit is how long a frozen guest's kernel may take to panic, which takes a second.
+const nmiLimit = 10 * time.Second
 
 // machine is everything one boot needs.
 type machine struct {
@@ -26,17 +31,19 @@ type machine struct {
 	scratch string // this run's private folder
 }
 
-// guest is a running QEMU and the host's ends of its three virtio ports. Whoever calls start calls
+// guest is a running QEMU and the host's ends of its three virtio ports and its monitor. Whoever calls start calls
 // stop.
 type guest struct {
 	cmd                     *exec.Cmd
 	stdout, stderr, control *os.File
+	monitor                 *os.File
 	console                 string // log of the guest kernel's console
 	qemuLog                 string // what QEMU itself says
 	exited                  chan struct{}
 }
 
-// ports are the guest's names of the virtio ports, in the order of their file descriptors in QEMU.
+// ports are the guest's names of the virtio ports, in the order of their file descriptors in QEMU;
+// the monitor's follows.
 var ports = []string{"stdout", "stderr", "control"}
 
 // start boots the machine. The guest dies with ctx.
@@ -58,7 +65,7 @@ func (m machine) start(ctx context.Context) (*guest, error) {
 	g.cmd = exec.CommandContext(ctx, m.tools.qemu, m.args(initrd, g.console)...)
 	g.cmd.Stdout, g.cmd.Stderr = log, log
 	g.cmd.SysProcAttr = program.DieWithParent()
-	for _, end := range []**os.File{&g.stdout, &g.stderr, &g.control} {
+	for _, end := range []**os.File{&g.stdout, &g.stderr, &g.control, &g.monitor} {
 		ours, theirs, err := socketPair()
 		if err != nil {
 			return nil, err
@@ -81,15 +88,16 @@ func (m machine) start(ctx context.Context) (*guest, error) {
 func (g *guest) stop() {
 	_ = g.cmd.Process.Kill() // fails only if it has ended
 	<-g.exited
-	for _, f := range []*os.File{g.stdout, g.stderr, g.control} {
+	for _, f := range []*os.File{g.stdout, g.stderr, g.control, g.monitor} {
 		_ = f.Close()
 	}
 }
 
 // kernelCommandLine: a panic ends QEMU (with -no-reboot), the card is eth0, and nothing is spent on
 // security under emulation. tsc=reliable because the kernel distrusts an emulated TSC and falls back
-// to the HPET, where reading the clock takes 4.5 microseconds instead of 0.4, seen.
-const kernelCommandLine = "console=ttyS0 loglevel=5 panic=-1 net.ifnames=0 random.trust_cpu=on mitigations=off tsc=reliable"
+// to the HPET, where reading the clock takes 4.5 microseconds instead of 0.4, seen. An NMI comes only
+// from explainFreeze, which wants the panic's stack.
+const kernelCommandLine = "console=ttyS0 loglevel=5 panic=-1 net.ifnames=0 random.trust_cpu=on mitigations=off tsc=reliable unknown_nmi_panic=1"
 
 // args are QEMU's arguments. Sockets carry the ports, not files or pipes, because they push back:
 // a guest that writes faster than the host reads has to wait, and nothing is lost.
@@ -110,7 +118,7 @@ func (m machine) args(initrd, console string) []string {
 			"-chardev", fmt.Sprintf("socket,id=%s,fd=%d", name, 3+i),
 			"-device", fmt.Sprintf("virtserialport,chardev=%s,name=%s", name, name))
 	}
-	return args
+	return append(args, "-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", 3+len(ports)), "-mon", "chardev=monitor")
 }
 
 // comma escapes a path for QEMU's comma-separated options.
@@ -154,6 +162,20 @@ func socketPair() (a, b *os.File, err error) {
 	syscall.CloseOnExec(fds[0])
 	syscall.CloseOnExec(fds[1])
 	return os.NewFile(uintptr(fds[0]), "port"), os.NewFile(uintptr(fds[1]), "qemu's port"), nil
+}
+
+// explainFreeze makes a guest that stands still show where: an NMI makes its kernel panic, and the stack
+// is on the console then. A QEMU that does not answer stands still itself.
+func (g *guest) explainFreeze() string {
+	if _, err := io.WriteString(g.monitor, "nmi\n"); err != nil {
+		return fmt.Sprintf("qemu's monitor: %v", err)
+	}
+	select {
+	case <-g.exited:
+		return "an NMI reached its kernel"
+	case <-time.After(nmiLimit):
+		return fmt.Sprintf("an NMI had no effect within %s", nmiLimit)
+	}
 }
 
 // diagnosis is the end of what QEMU and the guest's kernel said.

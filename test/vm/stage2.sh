@@ -44,12 +44,15 @@ relays=$!
 cat <err >"$stderr" 9>&- &
 relays="$relays $!"
 echo up >&9
+(while sleep 5; do echo alive; done) >&9 &
+pulse=$!
 status=0
 /bin/sh $self/command </dev/null >out 2>err 9>&- || status=$?
 
 # Something the command left running may hold the pipes: do not wait for it for ever.
 (sleep 5 && kill $relays) >/dev/null 2>&1 9>&- &
 wait $relays || true
+kill $pulse
 sync
 umount /results || true
 # The mark ends each stream: a port says nothing else about what the host has received.

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
+
+	"github.com/fairlead-lb/fairlead/test/internal/program"
 )
 
 func TestCpioLayout(t *testing.T) {
@@ -124,5 +127,39 @@ func TestKeptFolders(t *testing.T) {
 	}
 	if got := keptFolders([]string{"sh"}, "/work/main"); len(got) != 0 {
 		t.Errorf("%q kept needlessly", got)
+	}
+}
+
+func TestAGuestThatSaysNothingIsFrozen(t *testing.T) {
+	g := &guest{}
+	alive, status, streams := make(chan struct{}), make(chan int, 1), make(chan error, 2)
+	go func() {
+		for range 5 {
+			time.Sleep(50 * time.Millisecond)
+			alive <- struct{}{}
+		}
+	}()
+	begin := time.Now()
+	_, err := g.await(t.Context(), 200*time.Millisecond, alive, status, streams)
+	if !errors.Is(err, program.ErrFrozen) {
+		t.Errorf("%v, want %v", err, program.ErrFrozen)
+	}
+	if took := time.Since(begin); took < 400*time.Millisecond {
+		t.Errorf("frozen after %s, though it said that it lived for 250 ms", took)
+	}
+}
+
+func TestAGuestThatHasReportedMayBeSilent(t *testing.T) {
+	g := &guest{}
+	status, streams := make(chan int, 1), make(chan error, 2)
+	status <- 3
+	go func() {
+		time.Sleep(200 * time.Millisecond)
+		streams <- nil
+		streams <- nil
+	}()
+	code, err := g.await(t.Context(), 50*time.Millisecond, nil, status, streams)
+	if code != 3 || err != nil {
+		t.Errorf("%d, %v, want 3 and no error", code, err)
 	}
 }
