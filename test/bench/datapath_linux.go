@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,8 +19,9 @@ import (
 const callers = 4
 
 // datapath counts connections through sampled VIPs, from a pod. The subject is stopped first, which changes nothing in
-// the kernel: what it does beside is not what a connection costs. Fairlead's guard and mark rules are taken away and
-// brought back, window by window, so that a machine that gets slower or faster does so for both.
+// the kernel: what it does beside is not what a connection costs. Whatever is compared takes turns, so that a machine that
+// gets slower or faster does so for both: Fairlead with itself without its guard and mark rules, and each peer with
+// Fairlead, whose network is still there.
 func datapath(ctx context.Context, s *session) error {
 	if err := s.run.stop(); err != nil {
 		return err
@@ -29,9 +31,13 @@ func datapath(ctx context.Context, s *session) error {
 			if err := s.window(ctx, "rate"); err != nil {
 				return err
 			}
+			if err := s.duel(ctx); err != nil {
+				return err
+			}
 		}
 		return nil
 	}
+	s.measurement.ours = s
 	rules, err := save(ctx, s.site.near.Namespace)
 	if err != nil {
 		return err
@@ -75,6 +81,31 @@ func (s *session) window(ctx context.Context, metric string) error {
 			return err
 		}
 		if err := s.add(metric+"-relative", "of the reference", rate/max(reference, 1)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// duel keeps how long a connection through Fairlead takes compared with one through the subject, slice by slice. Each goes
+// first in half of them.
+func (s *session) duel(ctx context.Context) error {
+	if s.ours == nil {
+		return nil
+	}
+	rates := make(map[*session]float64)
+	for i := range s.effort.slices {
+		pair := []*session{s, s.ours}
+		if i%2 == 1 {
+			slices.Reverse(pair)
+		}
+		for _, one := range pair {
+			var err error
+			if rates[one], _, err = rate(ctx, one.site.caller.Namespace, one.sampled(), s.effort.slice); err != nil {
+				return err
+			}
+		}
+		if err := s.add("fairlead-time", "of the subject's", rates[s]/max(rates[s.ours], 1)); err != nil {
 			return err
 		}
 	}

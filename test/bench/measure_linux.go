@@ -21,6 +21,8 @@ type measurement struct {
 	cluster *cluster
 	record  *record
 	dir     string // for configurations and logs
+
+	ours *session // Fairlead's, stopped: its network stays, and the peers' data path is compared with its own
 }
 
 // session is one subject's turn.
@@ -45,7 +47,7 @@ var rows = map[string]func(context.Context, *session) error{
 }
 
 // all measures the floor and the subjects. A subject that fails does not keep the others from their turn.
-func (m *measurement) all(ctx context.Context) error {
+func (m *measurement) all(ctx context.Context) (err error) {
 	if m.effort.warm {
 		if err := m.warm(ctx); err != nil {
 			return fmt.Errorf("warm up: %w", err)
@@ -57,6 +59,11 @@ func (m *measurement) all(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("floor: %w", err))
 		}
 	}
+	defer func() {
+		if m.ours != nil {
+			err = errors.Join(err, m.ours.site.close())
+		}
+	}()
 	for _, s := range subjects() {
 		if ctx.Err() != nil {
 			break
@@ -79,7 +86,11 @@ func (m *measurement) one(ctx context.Context, subject Subject) (err error) {
 	if s.site, err = newSite(ctx, m.cluster); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.site.close()) }()
+	defer func() {
+		if m.ours != s {
+			err = errors.Join(err, s.site.close())
+		}
+	}()
 	for _, row := range todo {
 		m.record.say("%s, %d Services: %s", subject.Name, m.services, row)
 		if err := s.measure(ctx, row); errors.Is(err, errNotServed) {

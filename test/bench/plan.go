@@ -141,7 +141,7 @@ func (p plan) effort() effort {
 		windows: 5, slices: 8, slice: 250 * time.Millisecond,
 		limits: map[string]time.Duration{
 			"cold": 6 * time.Minute, "idle": 3 * time.Minute, "restart": 4 * time.Minute, "change": 90 * time.Second,
-			"burst": time.Minute, "wide": 3 * time.Minute, "datapath": 2 * time.Minute, "estimation": 3 * time.Minute,
+			"burst": time.Minute, "wide": 3 * time.Minute, "datapath": 3 * time.Minute, "estimation": 3 * time.Minute,
 		},
 	}
 }

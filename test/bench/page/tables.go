@@ -24,6 +24,7 @@ var sections = map[string]func(result.Result) string{
 	"idle":        table("idle", cell{"cpu", 0.5}),
 	"wide":        columns("wide", ours, "writes", "cpu", "rss"),
 	"datapath":    table("datapath", cell{"rate-relative", 0.5}, cell{"rate", 0.5}),
+	"duel":        table("datapath", cell{"fairlead-time", 0.1}, cell{"fairlead-time", 0.5}, cell{"fairlead-time", 0.9}),
 	"guard":       columns("datapath", ours, "rate-relative", "rate-without-guard-relative", "rate", "rate-without-guard"),
 	"estimation":  columns("estimation", floor, "p50-on", "p50-off", "p999-on", "p999-off", "max-on", "max-off"),
 	"native":      native,
