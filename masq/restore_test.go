@@ -13,7 +13,7 @@ func TestRestoreInput(t *testing.T) {
 	chains := []Chain{
 		{Table: "nat", Name: "KUBE-MARK-MASQ", Rules: []Rule{{"mark", []string{"-j", "MARK"}}}},
 		{Table: "nat", Name: "FAIRLEAD-SERVICES", Rules: []Rule{{"one", []string{"-j", "RETURN"}}, {`say "two"`, []string{"-j", "ACCEPT"}}}},
-		jump("nat", "PREROUTING", "FAIRLEAD-SERVICES"),
+		builtIn("nat", "PREROUTING", jump("FAIRLEAD-SERVICES")),
 	}
 	const ours = `-m comment --comment "fairlead: `
 	for _, c := range []struct{ name, now, ensure, remove string }{

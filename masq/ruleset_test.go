@@ -494,7 +494,7 @@ COMMIT
 		t.Errorf("%d rules written by %v", written, inputs)
 	}
 	if in := inputs[IPv4]; strings.Contains(in, "FAIRLEAD-FORWARD 1") || !strings.Contains(in, "-N FAIRLEAD-INPUT\n") ||
-		!strings.Contains(in, "-I INPUT 1 -m comment --comment \"fairlead: FAIRLEAD-INPUT\" -j FAIRLEAD-INPUT\n") {
+		!strings.Contains(in, "-I INPUT 1 -m conntrack --ctstate NEW -m comment --comment \"fairlead: new: FAIRLEAD-INPUT\" -j FAIRLEAD-INPUT\n") {
 		t.Errorf("input:\n%s", in)
 	}
 	clear(inputs)

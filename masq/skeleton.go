@@ -43,9 +43,11 @@ type Rule struct {
 // CommentPrefix starts the comment of every rule that is Fairlead's.
 const CommentPrefix = "fairlead: "
 
-// Spec returns the rule's arguments for iptables.
+// Spec returns the rule's arguments for iptables. The comment comes behind what the rule asks for: to iptables-nft a comment
+// is one more thing to ask the packet for (nft_compat), and most packets fail before.
 func (r Rule) Spec() []string {
-	return append([]string{"-m", "comment", "--comment", CommentPrefix + r.Comment}, r.Args...)
+	target := slices.Index(r.Args, "-j")
+	return slices.Concat(r.Args[:target], []string{"-m", "comment", "--comment", CommentPrefix + r.Comment}, r.Args[target:])
 }
 
 // Skeleton returns every rule of a family. Chains come before the rules that jump to them.
@@ -64,23 +66,28 @@ func Skeleton(f Family, o Options, randomFully bool) []Chain {
 		{Table: "filter", Name: "FAIRLEAD-FORWARD", Rules: []Rule{
 			{"answers of endpoints", []string{"-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"}},
 		}},
-		jump("mangle", "INPUT", "FAIRLEAD-FIREWALL", "FAIRLEAD-OUTSIDE"),
-		jump("mangle", "OUTPUT", "FAIRLEAD-FIREWALL"),
-		{Table: "mangle", Name: "POSTROUTING", BuiltIn: true, Rules: []Rule{unmark(o)}},
-		jump("nat", "PREROUTING", "FAIRLEAD-SERVICES"),
-		jump("nat", "OUTPUT", "FAIRLEAD-OUTPUT"),
-		jump("nat", "POSTROUTING", "KUBE-POSTROUTING"),
-		jump("filter", "INPUT", "FAIRLEAD-INPUT"),
-		jump("filter", "FORWARD", "FAIRLEAD-FORWARD"),
+		builtIn("mangle", "INPUT", jump("FAIRLEAD-FIREWALL").whenNew(),
+			Rule{"from elsewhere: FAIRLEAD-OUTSIDE", []string{"!", "-i", "lo", "-j", "FAIRLEAD-OUTSIDE"}}),
+		builtIn("mangle", "OUTPUT", jump("FAIRLEAD-FIREWALL").whenNew()),
+		builtIn("mangle", "POSTROUTING", unmark(o)),
+		builtIn("nat", "PREROUTING", jump("FAIRLEAD-SERVICES")),
+		builtIn("nat", "OUTPUT", jump("FAIRLEAD-OUTPUT")),
+		builtIn("nat", "POSTROUTING", jump("KUBE-POSTROUTING")),
+		builtIn("filter", "INPUT", jump("FAIRLEAD-INPUT").whenNew()),
+		builtIn("filter", "FORWARD", jump("FAIRLEAD-FORWARD")),
 	}
 }
 
-func jump(table, from string, to ...string) Chain {
-	chain := Chain{Table: table, Name: from, BuiltIn: true}
-	for _, name := range to {
-		chain.Rules = append(chain.Rules, Rule{name, []string{"-j", name}})
-	}
-	return chain
+func builtIn(table, name string, rules ...Rule) Chain {
+	return Chain{Table: table, Name: name, BuiltIn: true, Rules: rules}
+}
+
+func jump(to string) Rule { return Rule{to, []string{"-j", to}} }
+
+// whenNew is the rule for packets of new connections only. Most packets are of open ones: for them, a jump costs what all
+// rules behind it cost.
+func (r Rule) whenNew() Rule {
+	return Rule{"new: " + r.Comment, append([]string{"-m", "conntrack", "--ctstate", "NEW"}, r.Args...)}
 }
 
 // in and notIn match a frontend by its destination address, protocol and port.
@@ -90,26 +97,25 @@ func notIn(s Set, f Family) []string {
 	return []string{"-m", "set", "!", "--match-set", s.Name(f), "dst,dst"}
 }
 
-// firewall drops new connections to frontends that have no endpoint here and may use no other, and
-// those from sources that a frontend does not admit. It is in mangle because IPVS takes the node's own
+// firewall drops what it is asked about, new connections, to frontends that have no endpoint here and may use no
+// other, and those from sources that a frontend does not admit. It is in mangle because IPVS takes the node's own
 // traffic in OUTPUT before filter sees it, and in both hooks because it takes all other in INPUT.
 func firewall(f Family) []Rule {
 	return []Rule{
-		{"open connections", []string{"-m", "conntrack", "!", "--ctstate", "NEW", "-j", "RETURN"}},
 		{"no endpoint here", append(in(Drop, f), "-j", "DROP")},
 		{"source not allowed", slices.Concat(in(Restricted, f),
 			[]string{"-m", "set", "!", "--match-set", Allowed.Name(f), "dst,dst,src", "-j", "DROP"})},
 	}
 }
 
-// outside gives traffic that comes neither from pods nor from this node, to a frontend with
+// outside gives traffic that does not come from pods, and is not asked about this node's, to a frontend with
 // externalTrafficPolicy Local, the mark of the virtual server that has the local endpoints only. Where
 // there is none the mark is the one to drop by.
 func outside(f Family, o Options) []Rule {
 	if o.Marks == (fwmark.Range{}) {
 		return nil
 	}
-	rules := []Rule{{"from the node", []string{"-i", "lo", "-j", "RETURN"}}}
+	var rules []Rule
 	if match, text := o.Pods.only(f); match != nil {
 		rules = append(rules, Rule{"from pods, " + text, append(match, "-j", "RETURN")})
 	}
@@ -133,13 +139,14 @@ func services(f Family, o Options) []Rule {
 	rules := []Rule{
 		{"not for a Service", append(notIn(Served, f), "-j", "RETURN")},
 		{"from wherever", append(in(Masquerade, f), mark...)},
-		{"to local endpoints", append(in(Local, f), "-j", "RETURN")},
 	}
-	if o.MasqueradeAll {
-		return append(rules, Rule{"all (masqueradeAll)", mark})
-	}
-	if match, text := o.Pods.except(f); match != nil {
-		rules = append(rules, Rule{"not from pods, " + text, append(match, mark...)})
+	local := Rule{"to local endpoints", append(in(Local, f), "-j", "RETURN")}
+	pods, text := o.Pods.only(f)
+	switch {
+	case o.MasqueradeAll:
+		rules = append(rules, local, Rule{"all (masqueradeAll)", mark})
+	case pods != nil: // who is cheaper to tell than where to
+		rules = append(rules, Rule{"from pods, " + text, append(pods, "-j", "RETURN")}, local, Rule{"all others", mark})
 	}
 	return rules
 }
@@ -150,21 +157,13 @@ func services(f Family, o Options) []Rule {
 func output(f Family, o Options) []Rule {
 	mark := []string{"-j", "KUBE-MARK-MASQ"}
 	rules := []Rule{{"not for a Service", append(notIn(Served, f), "-j", "RETURN")}}
-	if match, _ := o.Pods.except(f); match != nil || o.MasqueradeAll {
+	if match, _ := o.Pods.only(f); match != nil || o.MasqueradeAll {
 		return append(rules, Rule{"from the node", mark})
 	}
 	return append(rules,
 		Rule{"from the node, by a VIP", append([]string{"-m", "set", "--match-set", VIPs.Name(f), "src"}, mark...)},
 		Rule{"from the node, from wherever", append(in(Masquerade, f), mark...)},
 		Rule{"from the node, to local endpoints", append(in(Local, f), mark...)})
-}
-
-// except returns the match for traffic that is not from pods, or nil where that is not known.
-func (p Pods) except(f Family) (match []string, text string) {
-	if match, text = p.only(f); match == nil {
-		return nil, ""
-	}
-	return append([]string{"!"}, match...), text
 }
 
 // only returns the match for traffic from pods, or nil where that is not known.
@@ -200,17 +199,18 @@ func postrouting(f Family, mark string, randomFully bool) []Rule {
 	}
 }
 
-// guard refuses new traffic to a VIP that no virtual server is for. A bound VIP is a local address,
-// so a process that listens on 0.0.0.0 would answer there. Pings may be answered.
+// guard refuses what it is asked about, new traffic, to a VIP that no virtual server is for. A bound VIP is a local
+// address, so a process that listens on 0.0.0.0 would answer there. Pings may be answered. The served are asked
+// about first, for most of what is new is for a Service.
 func guard(f Family) Rule {
 	icmp := "icmp"
 	if f == IPv6 {
 		icmp = "ipv6-icmp" // neighbor discovery as well
 	}
-	return Rule{"to a VIP, not for a Service", []string{
-		"!", "-p", icmp, "-m", "conntrack", "--ctstate", "NEW",
-		"-m", "set", "--match-set", VIPs.Name(f), "dst",
+	return Rule{"not for a Service, to a VIP", []string{
+		"!", "-p", icmp,
 		"-m", "set", "!", "--match-set", Served.Name(f), "dst,dst",
+		"-m", "set", "--match-set", VIPs.Name(f), "dst",
 		"-j", "REJECT",
 	}}
 }

@@ -53,8 +53,7 @@ func saved(chains []Chain) string {
 				fmt.Fprintf(&out, ":%s\n", c.Name)
 			}
 			for _, rule := range c.Rules {
-				spec := rule.Spec()
-				fmt.Fprintf(&out, "-A %s %s %q %s\n", c.Name, strings.Join(spec[:3], " "), spec[3], strings.Join(spec[4:], " "))
+				fmt.Fprintf(&out, "-A %s %s\n", c.Name, quoted(rule.Spec()))
 			}
 		}
 	}

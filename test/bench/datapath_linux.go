@@ -26,6 +26,11 @@ func datapath(ctx context.Context, s *session) error {
 	if err := s.run.stop(); err != nil {
 		return err
 	}
+	if s.subject.Name == ipvsPeer {
+		if err := s.finish(ctx); err != nil {
+			return err
+		}
+	}
 	if !s.subject.fairlead {
 		for range s.effort.windows {
 			if err := s.window(ctx, "rate"); err != nil {
@@ -57,6 +62,40 @@ func datapath(ctx context.Context, s *session) error {
 		}
 	}
 	return nil
+}
+
+// finish has kube-proxy's mode ipvs end its first round. It serves all VIPs long before: then it starts a process for each
+// entry of its sets, for minutes under emulation, and only then writes its rules, so that until then nothing is masqueraded
+// and no connection tracked. The entries are written for it, and it is started again.
+func (s *session) finish(ctx context.Context) error {
+	near := s.site.near.Namespace
+	var entries strings.Builder
+	for i := range s.services {
+		vip := dataset.VIP(i)
+		fmt.Fprintf(&entries, "add KUBE-CLUSTER-IP %s,tcp:%d\n", vip.Addr(), vip.Port())
+	}
+	cmd := near.Command(ctx, "ipset", "restore", "-exist")
+	cmd.Stdin = strings.NewReader(entries.String())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("write the entries of %s: %w: %s", s.subject.Name, err, out)
+	}
+	if err := s.start(); err != nil {
+		return err
+	}
+	begin := time.Now()
+	ctx, stop := s.run.watch(ctx)
+	defer stop()
+	for rules := ""; !strings.Contains(rules, "MASQUERADE"); {
+		if err := sleep(ctx, 2*time.Second); err != nil {
+			return fmt.Errorf("wait for the rules of %s: %w", s.subject.Name, err)
+		}
+		var err error
+		if rules, err = near.Run(ctx, "iptables-save", "-t", "nat"); err != nil {
+			return err
+		}
+	}
+	s.record.say("%s has written its rules after another %s", s.subject.Name, time.Since(begin).Round(time.Second))
+	return s.run.stop()
 }
 
 // window keeps the rate, and how it compares with the rate just before of connections from the far node to itself,

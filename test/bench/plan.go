@@ -15,6 +15,7 @@ var rowNames = []string{"cold", "idle", "restart", "change", "burst", "wide", "d
 
 const (
 	floorName = "floor"
+	ipvsPeer  = "kube-proxy-ipvs"
 
 	peersUpTo     = 10_000 // Services; beyond, the peers do not come up in a bearable time
 	changesUpTo   = 5_000  // beyond, a change takes them longer than anybody waits
@@ -138,10 +139,10 @@ func (p plan) effort() effort {
 	return effort{
 		warm: true, floor: 3, samples: 64, quiet: time.Second, idle: 35 * time.Second,
 		changes: 400, changing: 40 * time.Second, gap: 100 * time.Millisecond, burst: 1000, wide: 20,
-		windows: 5, slices: 8, slice: 250 * time.Millisecond,
+		windows: 5, slices: 16, slice: 125 * time.Millisecond,
 		limits: map[string]time.Duration{
 			"cold": 6 * time.Minute, "idle": 3 * time.Minute, "restart": 4 * time.Minute, "change": 90 * time.Second,
-			"burst": time.Minute, "wide": 3 * time.Minute, "datapath": 3 * time.Minute, "estimation": 3 * time.Minute,
+			"burst": time.Minute, "wide": 3 * time.Minute, "datapath": 6 * time.Minute, "estimation": 3 * time.Minute,
 		},
 	}
 }
@@ -153,7 +154,7 @@ func (p plan) check() error {
 			return fmt.Errorf("no row %q; there are %s", row, strings.Join(rowNames, ", "))
 		}
 	}
-	names := []string{floorName, "fairlead-route", "fairlead-address", "kube-proxy-ipvs", "kube-proxy-nftables", "kube-proxy-iptables"}
+	names := []string{floorName, "fairlead-route", "fairlead-address", ipvsPeer, "kube-proxy-nftables", "kube-proxy-iptables"}
 	for _, s := range p.subjects {
 		if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, s) }) {
 			return fmt.Errorf("no subject %q; there are %s", s, strings.Join(names, ", "))
