@@ -41,7 +41,7 @@ func TestInNodeCIDRModeARestartWritesNothing(t *testing.T) {
 	}
 	r.setNode(nodeWithPods("10.244.3.0/24"))
 	before, writes := r.masq.Rules(), r.masq.Writes
-	if !strings.Contains(before, "not from pods, source 10.244.3.0/24") {
+	if !strings.Contains(before, "FAIRLEAD-SERVICES: from pods, source 10.244.3.0/24") {
 		t.Fatalf("with a Node:\n%s", before)
 	}
 	mustBeSame := func(when string) {
