@@ -27,7 +27,10 @@ func datapath(ctx context.Context, s *session) error {
 		return err
 	}
 	if s.subject.Name == ipvsPeer {
-		if err := s.finish(ctx); err != nil {
+		if err := s.finish(ctx); limited(ctx) {
+			s.record.say("%s has not written its rules in time: its data path is left out", s.subject.Name)
+			return s.run.stop()
+		} else if err != nil {
 			return err
 		}
 	}
@@ -66,7 +69,7 @@ func datapath(ctx context.Context, s *session) error {
 
 // finish has kube-proxy's mode ipvs end its first round. It serves all VIPs long before: then it starts a process for each
 // entry of its sets, for minutes under emulation, and only then writes its rules, so that until then nothing is masqueraded
-// and no connection tracked. The entries are written for it, and it is started again.
+// and no connection tracked. The entries are written for it, and it is started again. Among 10,000 Services even that takes longer than the row may.
 func (s *session) finish(ctx context.Context) error {
 	near := s.site.near.Namespace
 	var entries strings.Builder
