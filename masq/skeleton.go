@@ -84,8 +84,8 @@ func builtIn(table, name string, rules ...Rule) Chain {
 
 func jump(to string) Rule { return Rule{to, []string{"-j", to}} }
 
-// whenNew is the rule for packets of new connections only. Most packets are of open ones: for them, a jump costs what all
-// rules behind it cost.
+// whenNew is the rule for packets of new connections only. Most packets are of open ones: they are spared the jump, and
+// all rules behind it.
 func (r Rule) whenNew() Rule {
 	return Rule{"new: " + r.Comment, append([]string{"-m", "conntrack", "--ctstate", "NEW"}, r.Args...)}
 }

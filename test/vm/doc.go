@@ -17,7 +17,7 @@
 //   - the host's environment and working directory, and FAIRLEAD_VM=1.
 //
 // COMMAND's output arrives live and complete on stdout and stderr, and its exit status becomes
-// vm's. Statuses of vm's own are 75 for a machine that stands still (which emulated ones do, rarely),
+// vm's. Statuses of vm's own are 75 for a machine that stands still,
 // 124 for the time limit, 125 for a failure before or beside COMMAND and 128 plus the number for a
 // signal. Note that go run itself turns every failure into status 1
 // (and prints the real one): build the binary where the number matters.

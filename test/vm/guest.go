@@ -17,8 +17,8 @@ import (
 // reader of our output being blamed on the guest.
 const flushLimit = 5 * time.Minute
 
-// silenceLimit is how long the guest may not say that it lives, which it does every five seconds. Seen
-// once in some dozens of runs: an emulated machine that said nothing any more, for 75 minutes.
+// silenceLimit is how long the guest may not say that it lives, which it does every five seconds. Why it says
+// so: once in some dozens of runs all output ended for 75 minutes, and nobody could tell whether anything ran.
 const silenceLimit = 3 * time.Minute
 
 // run boots the machine, passes the command's output on, and returns its exit status.
@@ -48,8 +48,8 @@ func (m machine) run(ctx context.Context, stdout, stderr io.Writer) (int, error)
 	return code, err
 }
 
-// await waits for the command's status and the ends of both streams, whichever comes first, as long as
-// the guest is never silent for as long as that.
+// await waits for the command's status and the ends of both streams, whichever comes first. Until the status
+// is there it gives up when the guest has been silent for so long.
 func (g *guest) await(
 	ctx context.Context, silence time.Duration, alive <-chan struct{}, status <-chan int, streams <-chan error,
 ) (int, error) {

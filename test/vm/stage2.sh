@@ -44,7 +44,8 @@ relays=$!
 cat <err >"$stderr" 9>&- &
 relays="$relays $!"
 echo up >&9
-(while sleep 5; do echo alive; done) >&9 &
+# Goes on when the command ends every sleep that it finds.
+(while :; do sleep 5 || true; echo alive; done) >&9 &
 pulse=$!
 status=0
 /bin/sh $self/command </dev/null >out 2>err 9>&- || status=$?
@@ -52,7 +53,7 @@ status=0
 # Something the command left running may hold the pipes: do not wait for it for ever.
 (sleep 5 && kill $relays) >/dev/null 2>&1 9>&- &
 wait $relays || true
-kill $pulse
+kill $pulse || true
 sync
 umount /results || true
 # The mark ends each stream: a port says nothing else about what the host has received.
