@@ -171,6 +171,22 @@ func TestARoundOfManyTakesInWhatComesMeanwhile(t *testing.T) {
 	})
 }
 
+// TestARoundOfManyTakesInWhatComesWhileItsLastPortionIsWritten: the reader had fallen behind for a moment.
+func TestARoundOfManyTakesInWhatComesWhileItsLastPortionIsWritten(t *testing.T) {
+	looping(t, slowly(50*time.Millisecond), func(t *testing.T, r *rig) {
+		wrote := func() int { return strings.Count(r.log.String(), "msg=synced ") }
+		before, messages := wrote(), r.messages()
+		r.grow(0, enough)
+		time.Sleep(10 * time.Millisecond)
+		r.grow(enough, 100)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if rounds, written := wrote()-before, r.messages()-messages; rounds != 1 || written != enough+100 {
+			t.Errorf("%d rounds wrote %d messages; want one, and %d", rounds, written, enough+100)
+		}
+	})
+}
+
 // TestARoundEndsAlthoughChangesGoOn: drains wait for it.
 func TestARoundEndsAlthoughChangesGoOn(t *testing.T) {
 	var coming atomic.Bool

@@ -13,7 +13,7 @@ import (
 // Health says whether the kernel keeps up with the cluster. It is safe for concurrent use.
 //
 // Unhealthy means that a change has waited longer than twice the sync period, or that the kernel
-// could not be read for as long. A Service that the kernel refuses is an error in the log and the
+// could not be read for as long as two audits take. A Service that the kernel refuses is an error in the log and the
 // metrics but no reason to take the whole node out of service. Whether the node is eligible for
 // traffic of load balancers is another question, which only Healthz asks, too.
 type Health struct {
@@ -27,7 +27,7 @@ type Health struct {
 	leaving bool      // the node is about to go
 	working time.Time // when the oldest change that a round has taken came in; zero: none
 	updated time.Time // when the last round ended
-	blind   time.Time // since when the kernel cannot be read; zero: it can
+	blind   time.Time // when the kernel will have been unreadable for too long; zero: it can be read
 }
 
 func newHealth(limit time.Duration, families []masq.Family) *Health {
@@ -81,17 +81,22 @@ func (h *Health) started(since time.Time, any bool) {
 	}
 }
 
-func (h *Health) finished(now time.Time) {
+// finished records the end of a round. What it took does not wait any more, whether the kernel can be read or not.
+func (h *Health) finished(now time.Time, readable bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.updated, h.working, h.blind = now, time.Time{}, time.Time{}
+	h.working = time.Time{}
+	if readable {
+		h.updated, h.blind = now, time.Time{}
+	}
 }
 
-func (h *Health) unreadable() {
+// unreadable records that a read has failed. All is well again when a whole audit has not: for that long it may last.
+func (h *Health) unreadable(limit time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.blind.IsZero() {
-		h.blind = time.Now()
+		h.blind = time.Now().Add(limit)
 	}
 }
 
@@ -101,7 +106,8 @@ func (h *Health) Check(now time.Time) (updated time.Time, healthy bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	late := func(since time.Time) bool { return !since.IsZero() && now.Sub(since) > h.limit }
-	if any && late(waiting) || late(h.working) || late(h.blind) {
+	blind := !h.blind.IsZero() && now.After(h.blind)
+	if any && late(waiting) || late(h.working) || blind {
 		return h.updated, false
 	}
 	return h.updated, !h.updated.IsZero()

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 )
 
@@ -41,7 +42,7 @@ func TestHealthTellsOfChangesThatWaitTooLong(t *testing.T) {
 		}
 	}
 	check(0, false, "before the first round")
-	h.finished(start)
+	h.finished(start, true)
 	check(time.Hour, true, "an hour without changes")
 	any = true
 	check(59*time.Second, true, "a change waits for 59 s")
@@ -49,8 +50,40 @@ func TestHealthTellsOfChangesThatWaitTooLong(t *testing.T) {
 	h.started(waiting, true)
 	any = false
 	check(61*time.Second, false, "a round works on it for 61 s")
-	h.finished(start)
+	h.finished(start, true)
 	check(61*time.Second, true, "the round has ended")
+	h.started(start, true)
+	h.finished(start, false)
+	check(61*time.Second, true, "the round has ended, though not all could be read")
+}
+
+// TestOneFailedReadAmongManyIsForgivenByTheNextAudit: where virtual servers are many, an audit takes several sync periods.
+// A read that fails once must not have the daemon started anew before the next audit has read it.
+func TestOneFailedReadAmongManyIsForgivenByTheNextAudit(t *testing.T) {
+	r := newRig(t)
+	kernel := &unreadableReals{Fake: r.ipvs}
+	r.ipvs.Hidden = func(k ipvs.Key) bool { return k == kernel.of }
+	r.c = newTestController(r.world, Kernel{IPVS: kernel, Dummyif: r.dummyif, Masq: r.masq}, r.log, func() bool { return true })
+	for n := range manyServers + 1 {
+		r.set(service("web"+vip(n), vip(n)), endpoints(endpoint(n)))
+	}
+	r.round()
+	kernel.of = r.key(vip(7)+":80", ipvs.TCP)
+	for end := r.now.Add(2 * r.c.auditPeriod()); r.c.readable && r.now.Before(end); {
+		r.later(time.Second)
+	}
+	if r.c.readable {
+		t.Fatal("two audits have read what cannot be read")
+	}
+	r.c.dirty.add(r.set(service("web"+vip(3), vip(3)), endpoints(endpoint(4))))
+	r.round()
+	period := r.c.options.SyncPeriod
+	if _, healthy := r.c.Health.Check(time.Now().Add(3 * period)); !healthy {
+		t.Error("unhealthy three sync periods after a failed read, while an audit takes two")
+	}
+	if _, healthy := r.c.Health.Check(time.Now().Add(5 * period)); healthy {
+		t.Error("healthy five sync periods after a failed read that no audit has made up for")
+	}
 }
 
 // TestHealthAnswersAreKubeProxys compares whole bodies, but for the current time.
@@ -86,7 +119,7 @@ func TestHealthAnswersAreKubeProxys(t *testing.T) {
 	const yes, no, unsaid = `"nodeEligible":true,`, `"nodeEligible":false,`, ""
 	check("before the first round", h.Healthz(), 503, false, never, yes, never)
 	check("before the first round", h.Livez(), 503, false, never, unsaid, never)
-	h.finished(updated)
+	h.finished(updated, true)
 	check("all is well", h.Healthz(), 200, true, then, yes, "")
 	check("all is well", h.Livez(), 200, true, then, unsaid, "")
 	h.SetNodeEligible(false)

@@ -68,5 +68,5 @@ func (c *Controller) followPods(o *Options) {
 	c.rulesStale, c.trigger.rules = true, backoff{} // at once
 }
 
-// healthLimit is how long a change may wait, and the kernel be unreadable.
+// healthLimit is how long a change may wait.
 func healthLimit(syncPeriod time.Duration) time.Duration { return 2 * syncPeriod }

@@ -56,6 +56,8 @@ func (c *Controller) round(ctx context.Context, now time.Time) (services int) {
 		}
 		if !p.more {
 			c.tellSettled()
+		}
+		if !p.more && !c.takesMore(started, services) { // nothing has come while the last portion was written
 			break
 		}
 		c.answer()
@@ -351,7 +353,7 @@ func (c *Controller) found(sets, servers, bindings int) {
 
 func (c *Controller) unreadable(err error) error {
 	c.readable = false
-	c.Health.unreadable()
+	c.Health.unreadable(2 * c.auditPeriod())
 	return err
 }
 
@@ -361,9 +363,7 @@ func (c *Controller) finish(now time.Time, err error) {
 	if err != nil {
 		c.log.Error("some of it failed and will be tried again", "in", c.trigger.round.patience, "err", firstErrors(err))
 	}
-	if c.readable {
-		c.Health.finished(time.Now())
-	}
+	c.Health.finished(time.Now(), c.readable)
 }
 
 // firstErrors shortens a joined error to what a person reads.
