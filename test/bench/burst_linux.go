@@ -13,10 +13,20 @@ import (
 	"github.com/fairlead-lb/fairlead/test/bench/result"
 )
 
-// burst makes many changes at once. The API server cannot write them at once, so the subject is stopped (SIGSTOP) while
+// burst makes many changes at once, and again when that is done.
+func burst(ctx context.Context, s *session) error {
+	for range s.times() {
+		if err := s.burst(ctx); err != nil || limited(ctx) {
+			return err
+		}
+	}
+	return nil
+}
+
+// burst is one burst. The API server cannot write them at once, so the subject is stopped (SIGSTOP) while
 // they are written, and finds all of them when it goes on. The clock starts then, and stops when the last of the sampled
 // ones is served.
-func burst(ctx context.Context, s *session) error {
+func (s *session) burst(ctx context.Context) error {
 	n := min(s.effort.burst, s.services)
 	all := make([]change, n)
 	for i := range all {

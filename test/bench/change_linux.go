@@ -15,8 +15,8 @@ func changes(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	done := 0
-	for time.Since(u.begin) < s.effort.changing && done < s.effort.changes {
+	done, times := 0, s.times()
+	for time.Since(u.begin) < s.effort.changing*time.Duration(times) && done < s.effort.changes*times {
 		latency, err := s.changeOne(ctx, done*7919%s.services) // a prime: not one after the other
 		if limited(ctx) && latency > 0 {
 			if err := s.addMore("latency", "ms", milliseconds(latency), fmt.Sprintf("after %d changes", done)); err != nil {

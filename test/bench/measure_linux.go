@@ -105,7 +105,7 @@ func (m *measurement) one(ctx context.Context, subject Subject) (err error) {
 
 // measure measures one row within its time limit.
 func (s *session) measure(ctx context.Context, row string) error {
-	limit := s.effort.limits[row]
+	limit := s.effort.limits[row] * time.Duration(s.times())
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeLimit)
 	defer cancel()
 	s.row = row
@@ -115,6 +115,15 @@ func (s *session) measure(ctx context.Context, row string) error {
 		}
 	}
 	return rows[row](ctx, s)
+}
+
+// times is how many times as much is done with this subject of what depends on luck: where three slow changes of three
+// hundred decide, and one burst is all there is.
+func (s *session) times() int {
+	if s.subject.fairlead {
+		return s.effort.times
+	}
+	return 1
 }
 
 // errTimeLimit says that a row took longer than it may. Rows turn it into a sample that says "more than".

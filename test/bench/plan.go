@@ -116,10 +116,12 @@ type effort struct {
 	changing time.Duration            // none begins later than that
 	gap      time.Duration            // between two changes
 	burst    int                      // changes at once
+	times    int                      // as much of the changes and bursts is done with Fairlead, which is done with one soon
 	wide     int                      // endpoints of the wide Service that go and come back
 	windows  int                      // of the data path
 	slices   int                      // of a window
 	slice    time.Duration            // twice: the reference, then the subject
+	warmUp   time.Duration            // before a window, when rules have been changed
 	limits   map[string]time.Duration // of a row, for each subject
 }
 
@@ -128,8 +130,8 @@ func (p plan) effort() effort {
 	if p.quick {
 		e := effort{
 			floor: 1, samples: 8, quiet: 200 * time.Millisecond, idle: 2 * time.Second,
-			changes: 5, changing: 30 * time.Second, gap: 20 * time.Millisecond, burst: 20, wide: 2,
-			windows: 1, slices: 2, slice: 200 * time.Millisecond, limits: make(map[string]time.Duration),
+			changes: 5, changing: 30 * time.Second, gap: 20 * time.Millisecond, burst: 20, times: 2, wide: 2,
+			windows: 1, slices: 2, slice: 200 * time.Millisecond, warmUp: 200 * time.Millisecond, limits: make(map[string]time.Duration),
 		}
 		for _, row := range rowNames {
 			e.limits[row] = time.Minute
@@ -138,8 +140,8 @@ func (p plan) effort() effort {
 	}
 	return effort{
 		warm: true, floor: 3, samples: 64, quiet: time.Second, idle: 35 * time.Second,
-		changes: 400, changing: 40 * time.Second, gap: 100 * time.Millisecond, burst: 1000, wide: 20,
-		windows: 5, slices: 16, slice: 125 * time.Millisecond,
+		changes: 400, changing: 40 * time.Second, gap: 100 * time.Millisecond, burst: 1000, times: 3, wide: 20,
+		windows: 5, slices: 16, slice: 125 * time.Millisecond, warmUp: 2 * time.Second,
 		limits: map[string]time.Duration{
 			"cold": 6 * time.Minute, "idle": 3 * time.Minute, "restart": 4 * time.Minute, "change": 90 * time.Second,
 			"burst": time.Minute, "wide": 3 * time.Minute, "datapath": 6 * time.Minute, "estimation": 3 * time.Minute,
