@@ -14,6 +14,9 @@ const (
 	auditReals // in the steps that follow
 )
 
+// leastPause is between two pages. They are small, and many.
+const leastPause = 20 * time.Millisecond
+
 // audit is how far an audit of many virtual servers has come.
 type audit struct {
 	section int
@@ -37,7 +40,7 @@ func (c *Controller) auditSection(now time.Time) error {
 		c.trigger.step(now, c.auditPeriod()/auditSteps, true)
 		return c.unreadable(err)
 	}
-	c.trigger.step(now, min(max(took*stepPause, soonest), c.auditPeriod()/auditSteps), true)
+	c.trigger.step(now, min(max(took*stepPause, leastPause), c.auditPeriod()/auditSteps), true)
 	if more {
 		return nil
 	}

@@ -41,7 +41,7 @@ func Open(name string) (*Linux, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := nlbatch.Dial(unix.NETLINK_ROUTE)
+	pages, err := nlbatch.DialPages(unix.NETLINK_ROUTE)
 	if err != nil {
 		conn.Close()
 		return nil, err

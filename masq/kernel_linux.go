@@ -58,7 +58,7 @@ func Open() (*Linux, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := nlbatch.Dial(unix.NETLINK_NETFILTER)
+	pages, err := nlbatch.DialPages(unix.NETLINK_NETFILTER)
 	if err != nil {
 		conn.Close()
 		return nil, err

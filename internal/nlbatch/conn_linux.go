@@ -15,6 +15,8 @@ const (
 	maxRequests = 512
 	receiveRoom = 8 << 20 // each error costs the receive buffer about 1 KiB; none may be lost
 	answerLimit = 30 * time.Second
+	mostRead    = 64 << 10 // at once
+	pageRead    = 8 << 10  // the same, of a dump in small pages
 )
 
 // Conn is a netlink socket for batches. It belongs to the network namespace that it was opened
@@ -29,12 +31,19 @@ type Conn struct {
 }
 
 // Dial opens a socket for a netlink family, such as unix.NETLINK_ROUTE.
-func Dial(family int) (*Conn, error) {
+func Dial(family int) (*Conn, error) { return open(family, mostRead) }
+
+// DialPages opens a socket on which the pages of a dump, see More, are small: the kernel fills a page as far as the largest
+// read so far goes, up to 32 KiB (netlink_dump, net/netlink/af_netlink.c). It is for dumps that go on where they were; some
+// go through all again for each page.
+func DialPages(family int) (*Conn, error) { return open(family, pageRead) }
+
+func open(family, read int) (*Conn, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, family)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
-	c := &Conn{fd: fd, recv: make([]byte, 64<<10)}
+	c := &Conn{fd: fd, recv: make([]byte, read)}
 	if err := c.prepare(); err != nil {
 		unix.Close(fd)
 		return nil, err
