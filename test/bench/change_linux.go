@@ -15,27 +15,33 @@ func changes(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	done, times := 0, s.times()
-	for time.Since(u.begin) < s.effort.changing*time.Duration(times) && done < s.effort.changes*times {
+	done, more, err := s.changeMany(ctx)
+	if err != nil {
+		return err
+	}
+	return u.keep(done, more)
+}
+
+// changeMany makes changes and keeps the latency of each. With more, the last one was not over within the time limit.
+func (s *session) changeMany(ctx context.Context) (done int, more bool, err error) {
+	begin, times := time.Now(), s.times()
+	for time.Since(begin) < s.effort.changing*time.Duration(times) && done < s.effort.changes*times {
 		latency, err := s.changeOne(ctx, done*7919%s.services) // a prime: not one after the other
 		if limited(ctx) && latency > 0 {
-			if err := s.addMore("latency", "ms", milliseconds(latency), fmt.Sprintf("after %d changes", done)); err != nil {
-				return err
-			}
-			return u.keep(done+1, true)
+			return done + 1, true, s.addMore("latency", "ms", milliseconds(latency), fmt.Sprintf("after %d changes", done))
 		}
 		if err != nil {
-			return err
+			return done, false, err
 		}
 		if err := s.add("latency", "ms", milliseconds(latency)); err != nil {
-			return err
+			return done, false, err
 		}
 		done++
 		if err := sleep(ctx, s.effort.gap); err != nil {
-			return err
+			return done, false, err
 		}
 	}
-	return u.keep(done, false)
+	return done, false, nil
 }
 
 // changeOne makes one change. Past the time limit, the latency is how long it has lasted already.

@@ -7,6 +7,11 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
+
 	"github.com/fairlead-lb/fairlead/test/bench/dataset"
 	"github.com/fairlead-lb/fairlead/test/bench/floor"
 	"github.com/fairlead-lb/fairlead/test/bench/result"
@@ -54,7 +59,7 @@ func (m *measurement) floorRun(ctx context.Context, bind string, first bool) (er
 	for _, row := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{"restart", f.restart}, {"burst", f.burst}, {"datapath", f.datapath}, {"estimation", f.estimation}} {
+	}{{"restart", f.restart}, {"change", f.change}, {"burst", f.burst}, {"datapath", f.datapath}, {"estimation", f.estimation}} {
 		if !m.wants(row.name) {
 			continue
 		}
@@ -148,13 +153,68 @@ func (f *floorSite) restart(ctx context.Context) error {
 	return f.add("s", map[string]time.Duration{"read": read, "list": list})
 }
 
+// change is what no subject can do without: a client that does nothing but watch hears of each change, and writes it. Its
+// latency is measured as theirs is.
+func (f *floorSite) change(ctx context.Context) error {
+	version, err := f.cluster.version(ctx)
+	if err != nil {
+		return err
+	}
+	w, err := f.cluster.client.DiscoveryV1().EndpointSlices(dataset.Namespace).Watch(ctx, metav1.ListOptions{ResourceVersion: version})
+	if err != nil {
+		return fmt.Errorf("watch the EndpointSlices: %w", err)
+	}
+	defer w.Stop()
+	group, ctx := errgroup.WithContext(ctx)
+	ctx, done := context.WithCancel(ctx)
+	group.Go(func() error { return f.follow(ctx, w.ResultChan()) })
+	group.Go(func() error {
+		defer done()
+		s := &session{measurement: f.measurement, subject: Subject{Name: floorName}, site: f.site, row: f.row}
+		_, _, err := s.changeMany(ctx)
+		return err
+	})
+	return group.Wait()
+}
+
+// follow writes what has changed, until ctx ends. The new endpoint is the last one.
+func (f *floorSite) follow(ctx context.Context, events <-chan apiwatch.Event) error {
+	servers := make(map[string]*floor.Server)
+	for i := range f.services {
+		servers[dataset.Name(i)] = &f.servers[2+i] // behind the API server and the DNS
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case event := <-events:
+			slice, ok := event.Object.(*discoveryv1.EndpointSlice)
+			if !ok {
+				return fmt.Errorf("watch the EndpointSlices: ended early: %v", event.Object)
+			}
+			addr, err := netip.ParseAddr(slice.Endpoints[len(slice.Endpoints)-1].Addresses[0])
+			if err != nil {
+				return fmt.Errorf("an endpoint of %s: %w", slice.Name, err)
+			}
+			server, added := servers[slice.Name], netip.AddrPortFrom(addr, dataset.EndpointPort)
+			if server == nil {
+				continue // the wide Service's
+			}
+			if _, err := f.floor.Replace([]floor.Server{*server}, []netip.AddrPort{added}); err != nil {
+				return err
+			}
+			server.Reals = []netip.AddrPort{server.Reals[0], added}
+		}
+	}
+}
+
 // burst writes as many changed endpoints as the subjects have to.
 func (f *floorSite) burst(context.Context) error {
 	n := min(f.effort.burst, f.services)
 	changed := f.servers[2 : 2+n] // behind the API server and the DNS
 	added := make([]netip.AddrPort, n)
 	for i := range added {
-		added[i] = netip.AddrPortFrom(dataset.Fresh(i), dataset.EndpointPort)
+		added[i] = netip.AddrPortFrom(dataset.Fresh(f.cluster.fresh+i), dataset.EndpointPort)
 	}
 	took, err := f.floor.Replace(changed, added)
 	if err != nil {

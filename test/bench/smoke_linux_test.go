@@ -28,7 +28,7 @@ func TestQuick(t *testing.T) {
 		{"cold", "fairlead-route", "last"},
 		{"cold", "fairlead-route", "apiserver-after-sync"}, {"cold", "fairlead-route", "programming"},
 		{"idle", "fairlead-route", "cpu"}, {"idle", "fairlead-route", "rss"},
-		{"change", "fairlead-route", "latency"}, {"change", "fairlead-route", "cpu"}, {"change", "fairlead-route", "writes"},
+		{"change", "floor", "latency"}, {"change", "fairlead-route", "latency"}, {"change", "fairlead-route", "cpu"}, {"change", "fairlead-route", "writes"},
 		{"burst", "fairlead-route", "last"}, {"burst", "fairlead-route", "rounds"}, {"burst", "floor", "programming"}, {"burst", "floor", "watch"},
 		{"restart", "fairlead-route", "change-served"}, {"restart", "fairlead-route", "writes"}, {"restart", "floor", "read"}, {"restart", "floor", "list"},
 		{"wide", "fairlead-route", "cpu"}, {"wide", "fairlead-route", "writes"},
