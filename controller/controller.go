@@ -89,16 +89,17 @@ type Controller struct {
 	claims  *claims
 
 	trigger    trigger
-	stale      bool  // the kernel is not as it was read: Resync before the next write
-	rulesStale bool  // the rules are not known to be as they should
-	readable   bool  // nothing has been unreadable since the last whole Resync
-	audit      audit // see audit.go
-	auditWhole int   // virtual servers up to which an audit is not cut into sections
-	auditStep  int   // virtual servers whose real servers the next step of the audit reads
-	auditShare int   // and as many as it should, for the audit to take one period
-	incomplete bool  // the source does not know all objects, which has been told
-	settled    bool  // everything listed at the start has been written once: now Prune may delete
-	told       bool  // tellSettled has said so
+	stale      bool          // the kernel is not as it was read: Resync before the next write
+	rulesStale bool          // the rules are not known to be as they should
+	readable   bool          // nothing has been unreadable since the last whole Resync
+	audit      audit         // see audit.go
+	auditWhole int           // virtual servers up to which an audit is not cut into sections
+	auditStep  int           // virtual servers whose real servers the next step of the audit reads
+	auditShare int           // and as many as it should, for the audit to take one period
+	auditCycle time.Duration // from the end of the last audit but one to that of the last
+	incomplete bool          // the source does not know all objects, which has been told
+	settled    bool          // everything listed at the start has been written once: now Prune may delete
+	told       bool          // tellSettled has said so
 	inForce    chan struct{}
 	reread     atomic.Bool // see Reread
 

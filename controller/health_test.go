@@ -2,6 +2,7 @@ package controller
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -83,6 +84,19 @@ func TestOneFailedReadAmongManyIsForgivenByTheNextAudit(t *testing.T) {
 	}
 	if _, healthy := r.c.Health.Check(time.Now().Add(5 * period)); healthy {
 		t.Error("healthy five sync periods after a failed read that no audit has made up for")
+	}
+
+	kernel.of = ipvs.Key{}
+	for range 4 * auditSteps {
+		r.later(period / auditSteps)
+	}
+	if !r.c.readable {
+		t.Fatal("an audit has read everything, and it still counts as unreadable")
+	}
+	r.c.auditCycle = 4 * period // where real servers are so many that an audit takes longer than it should
+	_ = r.c.unreadable(errors.New("cannot be read"))
+	if _, healthy := r.c.Health.Check(time.Now().Add(7 * period)); !healthy {
+		t.Error("unhealthy seven sync periods after a failed read, while an audit takes four")
 	}
 }
 

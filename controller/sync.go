@@ -323,6 +323,9 @@ func (c *Controller) oursToBind(vip netip.Addr) bool { return c.masq.Has(vipEntr
 // audited records that the whole kernel has been read.
 func (c *Controller) audited(now time.Time) {
 	c.masq.EndAudit()
+	if !c.record.audited.IsZero() {
+		c.auditCycle = now.Sub(c.record.audited)
+	}
 	c.record.audited = now
 	c.Metrics.audited.Store(now.UnixNano())
 }
@@ -353,7 +356,7 @@ func (c *Controller) found(sets, servers, bindings int) {
 
 func (c *Controller) unreadable(err error) error {
 	c.readable = false
-	c.Health.unreadable(2 * c.auditPeriod())
+	c.Health.unreadable(2 * max(c.auditPeriod(), c.auditCycle))
 	return err
 }
 
