@@ -96,7 +96,7 @@ type Controller struct {
 	auditWhole int           // virtual servers up to which an audit is not cut into sections
 	auditStep  int           // virtual servers whose real servers the next step of the audit reads
 	auditShare int           // and as many as it should, for the audit to take one period
-	auditCycle time.Duration // from the end of the last audit but one to that of the last
+	auditCycle time.Duration // from the end of one audit to that of the next, the last time that both went well
 	incomplete bool          // the source does not know all objects, which has been told
 	settled    bool          // everything listed at the start has been written once: now Prune may delete
 	told       bool          // tellSettled has said so

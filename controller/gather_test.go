@@ -21,6 +21,9 @@ func (r *rig) rounds() float64 {
 	return testutil.ToFloat64(r.c.Metrics.rounds.WithLabelValues("success"))
 }
 
+// writingRounds is how many rounds have written something.
+func (r *rig) writingRounds() int { return strings.Count(r.log.String(), "msg=synced ") }
+
 // looping runs the loop over 1,000 Services on a clock that only waits move, after edit. The last round is long ago.
 func looping(t *testing.T, edit func(*rig), test func(*testing.T, *rig)) {
 	synctest.Test(t, func(t *testing.T) {
@@ -152,8 +155,7 @@ func (r *rig) grow(first, many int) {
 func TestARoundOfManyTakesInWhatComesMeanwhile(t *testing.T) {
 	var coming atomic.Bool
 	looping(t, slowly(50*time.Millisecond), func(t *testing.T, r *rig) {
-		wrote := func() int { return strings.Count(r.log.String(), "msg=synced ") }
-		before, messages := wrote(), r.messages()
+		before, messages := r.writingRounds(), r.messages()
 		r.c.source.Coming = coming.Load
 		coming.Store(true)
 		r.grow(0, enough)
@@ -165,7 +167,7 @@ func TestARoundOfManyTakesInWhatComesMeanwhile(t *testing.T) {
 		coming.Store(false)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if rounds, written := wrote()-before, r.messages()-messages; rounds != 1 || written != enough+200 {
+		if rounds, written := r.writingRounds()-before, r.messages()-messages; rounds != 1 || written != enough+200 {
 			t.Errorf("%d rounds wrote %d messages; want one, and %d", rounds, written, enough+200)
 		}
 	})
@@ -174,14 +176,13 @@ func TestARoundOfManyTakesInWhatComesMeanwhile(t *testing.T) {
 // TestARoundOfManyTakesInWhatComesWhileItsLastPortionIsWritten: the reader had fallen behind for a moment.
 func TestARoundOfManyTakesInWhatComesWhileItsLastPortionIsWritten(t *testing.T) {
 	looping(t, slowly(50*time.Millisecond), func(t *testing.T, r *rig) {
-		wrote := func() int { return strings.Count(r.log.String(), "msg=synced ") }
-		before, messages := wrote(), r.messages()
+		before, messages := r.writingRounds(), r.messages()
 		r.grow(0, enough)
 		time.Sleep(10 * time.Millisecond)
 		r.grow(enough, 100)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if rounds, written := wrote()-before, r.messages()-messages; rounds != 1 || written != enough+100 {
+		if rounds, written := r.writingRounds()-before, r.messages()-messages; rounds != 1 || written != enough+100 {
 			t.Errorf("%d rounds wrote %d messages; want one, and %d", rounds, written, enough+100)
 		}
 	})

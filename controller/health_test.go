@@ -98,6 +98,10 @@ func TestOneFailedReadAmongManyIsForgivenByTheNextAudit(t *testing.T) {
 	if _, healthy := r.c.Health.Check(time.Now().Add(7 * period)); !healthy {
 		t.Error("unhealthy seven sync periods after a failed read, while an audit takes four")
 	}
+	r.c.audited(time.Now().Add(100 * period))
+	if r.c.auditCycle != 4*period {
+		t.Errorf("an audit is believed to take %v, most of which the kernel could not be read", r.c.auditCycle)
+	}
 }
 
 // TestHealthAnswersAreKubeProxys compares whole bodies, but for the current time.

@@ -270,7 +270,6 @@ func (c *Controller) resynced(now time.Time, pause time.Duration, drift int, err
 		return c.unreadable(err)
 	}
 	if c.ipvs.Unread() == 0 {
-		c.readable = true
 		c.audited(time.Now())
 	}
 	return nil
@@ -298,7 +297,6 @@ func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	}
 	c.trigger.cycle(now, c.auditPeriod(), c.ipvs.Unread() > 0)
 	if c.ipvs.Unread() == 0 {
-		c.readable = true
 		c.audited(time.Now())
 	}
 	c.Metrics.audit.Set(time.Since(started).Seconds())
@@ -320,12 +318,14 @@ func (c *Controller) askAgain() {
 // oursToBind says that a bound VIP was bound by Fairlead.
 func (c *Controller) oursToBind(vip netip.Addr) bool { return c.masq.Has(vipEntry(vip)) }
 
-// audited records that the whole kernel has been read.
+// audited records that the whole kernel has been read. While part of it could not be, nothing is learned of how long that
+// takes: or a kernel that fails again and again would be given twice as long each time.
 func (c *Controller) audited(now time.Time) {
 	c.masq.EndAudit()
-	if !c.record.audited.IsZero() {
+	if c.readable && !c.record.audited.IsZero() {
 		c.auditCycle = now.Sub(c.record.audited)
 	}
+	c.readable = true
 	c.record.audited = now
 	c.Metrics.audited.Store(now.UnixNano())
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
 
 	"github.com/fairlead-lb/fairlead/test/bench/dataset"
 	"github.com/fairlead-lb/fairlead/test/bench/result"
@@ -168,12 +169,21 @@ func (c *cluster) version(ctx context.Context) (string, error) {
 	return list.ResourceVersion, nil
 }
 
+// watchSince watches the EndpointSlices from a version on.
+func (c *cluster) watchSince(ctx context.Context, version string) (apiwatch.Interface, error) {
+	w, err := c.client.DiscoveryV1().EndpointSlices(dataset.Namespace).Watch(ctx, metav1.ListOptions{ResourceVersion: version})
+	if err != nil {
+		return nil, fmt.Errorf("watch the EndpointSlices: %w", err)
+	}
+	return w, nil
+}
+
 // watch receives n events that are later than a version.
 func (c *cluster) watch(ctx context.Context, version string, n int) (time.Duration, error) {
 	begin := time.Now()
-	w, err := c.client.DiscoveryV1().EndpointSlices(dataset.Namespace).Watch(ctx, metav1.ListOptions{ResourceVersion: version})
+	w, err := c.watchSince(ctx, version)
 	if err != nil {
-		return 0, fmt.Errorf("watch the EndpointSlices: %w", err)
+		return 0, err
 	}
 	defer w.Stop()
 	for range n {

@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 
 	"github.com/fairlead-lb/fairlead/test/bench/dataset"
@@ -160,9 +159,9 @@ func (f *floorSite) change(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w, err := f.cluster.client.DiscoveryV1().EndpointSlices(dataset.Namespace).Watch(ctx, metav1.ListOptions{ResourceVersion: version})
+	w, err := f.cluster.watchSince(ctx, version)
 	if err != nil {
-		return fmt.Errorf("watch the EndpointSlices: %w", err)
+		return err
 	}
 	defer w.Stop()
 	group, ctx := errgroup.WithContext(ctx)
