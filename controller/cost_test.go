@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
 // costs are what changes cost, in renders and kernel messages. Each changes Services of its own, whose
@@ -207,6 +209,43 @@ func BenchmarkSyncOne(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkDraining is BenchmarkSyncOne while in each of N other Services a real server drains.
+func BenchmarkDraining(b *testing.B) {
+	benchmarkDraining(b, func(r *rig, n int) { r.plain(n, endpoints(endpoint(n))) })
+}
+
+// BenchmarkDeletedDraining is BenchmarkSyncOne while N deleted Services drain.
+func BenchmarkDeletedDraining(b *testing.B) {
+	benchmarkDraining(b, func(r *rig, n int) { r.remove(named(fmt.Sprint("web", n))) })
+}
+
+func benchmarkDraining(b *testing.B, drain func(r *rig, n int)) {
+	const services = 10_000
+	for _, draining := range []int{1, 5_000} {
+		b.Run(fmt.Sprint(draining), func(b *testing.B) {
+			r := rigWith(b, services)
+			r.drainMany(services-draining, services, drain)
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				r.plain(0, endpoints([]string{endpoint(0), endpoint(1), endpoint(2)}[:2+n%2]...))
+				r.round()
+			}
+		})
+	}
+}
+
+// drainMany has the Services from one to another lose what drain takes from them, while there are connections.
+func (r *rig) drainMany(from, to int, drain func(r *rig, n int)) {
+	for n := from; n < to; n++ {
+		k := r.key(vip(n)+":80", ipvs.TCP)
+		for _, real := range r.c.ipvs.Reals(k) {
+			r.ipvs.SetConnections(k, real.Addr, 1)
+		}
+		drain(r, n)
+	}
+	r.round()
 }
 
 // BenchmarkBurst is one endpoint change in each of a thousand among N Services, at once.

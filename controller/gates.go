@@ -90,3 +90,22 @@ func (c *Controller) guarded() func(masq.Entry) bool {
 		return !settled[k]
 	}
 }
+
+// lingers says that an entry which is guarded is so because of a virtual server that is not desired and drains: see release.
+func (c *Controller) lingers(e masq.Entry) bool {
+	switch {
+	case c.stale || c.masq.Strange(e):
+		return false
+	case e.Set == masq.VIPs:
+		return c.ipvs.LingersAt(e.Addr)
+	}
+	return c.ipvs.Lingers(keyOf(e))
+}
+
+// release has looked at again what waits for virtual servers that lingered, where these have changed.
+func (c *Controller) release() {
+	for addr := range c.ipvs.Lingered() {
+		c.dummyif.Release(addr)
+		c.masq.Release(addr)
+	}
+}

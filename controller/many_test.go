@@ -53,3 +53,27 @@ func TestVeryManyProblemsAreToldAtOnce(t *testing.T) {
 		t.Errorf("%d lines in the log", got)
 	}
 }
+
+// TestChangesDoNotPayForWhatDrains takes a fraction of a second; if each round ranged over what only waits, it would take half
+// a minute.
+func TestChangesDoNotPayForWhatDrains(t *testing.T) {
+	const draining, changes = 4_000, 4_000
+	r := rigWith(t, draining+1)
+	r.drainMany(1, draining/2, func(r *rig, n int) { r.remove(named(fmt.Sprint("web", n))) })
+	r.drainMany(draining/2, draining+1, func(r *rig, n int) { r.plain(n, endpoints(endpoint(n))) })
+	if got := r.c.ipvs.Draining(); got < draining {
+		t.Fatalf("%d drain", got)
+	}
+	start := time.Now()
+	for n := range changes {
+		r.plain(0, endpoints([]string{endpoint(0), endpoint(1), endpoint(2)}[:2+n%2]...))
+		r.round()
+	}
+	took := time.Since(start)
+	t.Log(took)
+	if took > 10*time.Second {
+		t.Errorf("%d changes took %v", changes, took)
+	}
+	r.later(r.c.options.DrainTimeout)
+	r.mustBeFresh("all drains are over")
+}

@@ -153,18 +153,24 @@ func (c *Controller) finishSync(now time.Time, busy bool) error {
 	}
 	if c.settled && c.source.Complete() {
 		errs = append(errs,
-			c.masq.Prune(c.guarded()), // so that nobody is led to what drains
+			c.masq.Prune(c.guarded(), c.lingers), // so that nobody is led to what drains
 			c.ipvs.Drain(now),
 			c.ipvs.Expire(now, busy), // what drains can wait for what comes
-			c.dummyif.Prune(c.heldVIP),
+			c.pruneBindings(),
 			c.ipvs.Prune(byAddress),
-			c.masq.Prune(c.guarded()),
+			c.masq.Prune(c.guarded(), c.lingers),
 			c.ipvs.Prune(c.unled),
 		)
 	} else {
 		errs = append(errs, c.ipvs.DrainRemoved())
 	}
 	return errors.Join(errs...)
+}
+
+// pruneBindings unbinds the VIPs that nothing holds any more.
+func (c *Controller) pruneBindings() error {
+	c.release()
+	return c.dummyif.Prune(c.heldVIP, c.ipvs.LingersAt)
 }
 
 // contradicts reports that the kernel is not as it was read, or may not be.

@@ -176,15 +176,25 @@ func (d *Device) Upserts(ready func(netip.Addr) bool) []Op {
 // the Kernel.
 func (d *Device) Write(ops []Op) []error { return d.kernel.Apply(ops) }
 
-// Prune unbinds what is no longer desired, except the VIPs that are held.
-func (d *Device) Prune(held func(netip.Addr) bool) error {
+// Prune unbinds what is no longer desired, except the VIPs that are held. Of those it does not ask again about the ones that
+// wait, of which there may be very many for minutes, before their Release.
+func (d *Device) Prune(held, waits func(netip.Addr) bool) error {
 	var ops []Op
 	for b := range d.bindings.Prunes() {
-		if d.rebound(b) || !held(b.Addr) {
+		switch {
+		case d.rebound(b) || !held(b.Addr):
 			ops = append(ops, Op{Verb: Unbind, Binding: b})
+		case waits(b.Addr):
+			d.bindings.Hold(b)
 		}
 	}
 	return d.apply(append(ops, d.restoreRoutes(ops)...))
+}
+
+// Release has the next Prune ask again whether the VIP is held.
+func (d *Device) Release(vip netip.Addr) {
+	d.bindings.Release(Binding{vip, false})
+	d.bindings.Release(Binding{vip, true})
 }
 
 // restoreRoutes binds the IPv4 routes again behind the unbinding of addresses. The kernel takes the

@@ -26,7 +26,7 @@ func none(netip.Addr) bool { return false }
 func converge(t testing.TB, d *Device) (drift int) {
 	t.Helper()
 	drift, err := d.Resync(all)
-	if err := errors.Join(err, d.Upsert(all), d.Prune(none)); err != nil {
+	if err := errors.Join(err, d.Upsert(all), d.Prune(none, none)); err != nil {
 		t.Fatal(err)
 	}
 	return drift
@@ -77,12 +77,12 @@ func TestMessagesAreCountedOneByOne(t *testing.T) {
 	check("set is memory only", 0)
 	converge(t, d)
 	check("ensure, read, two binds", 4)
-	if err := errors.Join(d.Upsert(all), d.Prune(none)); err != nil {
+	if err := errors.Join(d.Upsert(all), d.Prune(none, none)); err != nil {
 		t.Fatal(err)
 	}
 	check("nothing to do", 4)
 	d.Unset(vip4)
-	if err := d.Prune(none); err != nil {
+	if err := d.Prune(none, none); err != nil {
 		t.Fatal(err)
 	}
 	check("one unbind", 5)
@@ -119,14 +119,38 @@ func TestVIPsWaitUntilReadyAndAreHeldUntilDrained(t *testing.T) {
 	converge(t, d)
 	d.Unset(vip4)
 	d.Unset(vip6)
-	if err := d.Prune(is6); err != nil || d.Pending() != 1 {
+	if err := d.Prune(is6, none); err != nil || d.Pending() != 1 {
 		t.Fatalf("%v, %d pending", err, d.Pending())
 	}
 	binds(t, fake, "inet6 fd00:10:96::a/128 scope global nodad deprecated")
-	if err := d.Prune(none); err != nil {
+	if err := d.Prune(none, none); err != nil {
 		t.Fatal(err)
 	}
 	binds(t, fake, "")
+}
+
+// TestVIPsThatWaitAreNotAskedAbout: there may be very many of them, and each Prune would range over all.
+func TestVIPsThatWaitAreNotAskedAbout(t *testing.T) {
+	fake := NewFake()
+	d := NewDevice(fake, false, nil)
+	d.Set(vip4)
+	d.Set(vip6)
+	converge(t, d)
+	d.Unset(vip4)
+	d.Unset(vip6)
+	asked := 0
+	held := func(netip.Addr) bool { asked++; return true }
+	for _, want := range []int{2, 0} {
+		asked = 0
+		if err := d.Prune(held, all); err != nil || asked != want || d.Pending() != 2 {
+			t.Errorf("%v, asked about %d VIPs, want %d; %d pending", err, asked, want, d.Pending())
+		}
+	}
+	d.Release(vip4)
+	if err := d.Prune(none, none); err != nil || d.Pending() != 1 {
+		t.Errorf("%v, %d pending, want 1", err, d.Pending())
+	}
+	binds(t, fake, "inet6 fd00:10:96::a/128 scope global nodad deprecated")
 }
 
 func TestBindingsOfOthersAreInvisible(t *testing.T) {
@@ -141,7 +165,7 @@ func TestBindingsOfOthersAreInvisible(t *testing.T) {
 	if d.Has(foreign.Addr) || !d.Has(vip4) {
 		t.Error("owned and foreign are mixed up")
 	}
-	if err := d.Prune(none); err != nil {
+	if err := d.Prune(none, none); err != nil {
 		t.Fatal(err)
 	}
 	binds(t, fake, "inet 192.168.7.1/32 scope host")
@@ -185,13 +209,13 @@ func TestTheOtherWayOfBindingIsReplacedWithoutAGap(t *testing.T) {
 			t.Fatal(err)
 		}
 		held := func(netip.Addr) bool { return true } // the Service is desired: its VIP is held
-		if err := d.Prune(held); err != nil {
+		if err := d.Prune(held, none); err != nil {
 			t.Fatal(err)
 		}
 		if !d.Has(vip4) || Dump(fake) == "" {
 			t.Fatal("unbound before it was bound the new way")
 		}
-		if err := errors.Join(d.Upsert(all), d.Prune(held)); err != nil {
+		if err := errors.Join(d.Upsert(all), d.Prune(held, none)); err != nil {
 			t.Fatal(err)
 		}
 		binds(t, fake, map[bool]string{false: "inet 10.96.0.10/32 scope host", true: "local 10.96.0.10 src 10.0.0.1"}[route])
@@ -208,7 +232,7 @@ func TestAHeldVIPBoundBothWaysStaysBound(t *testing.T) {
 	if _, err := d.Resync(all); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Prune(all); err != nil {
+	if err := d.Prune(all, none); err != nil {
 		t.Fatal(err)
 	}
 	if !d.Has(vip4) || Dump(fake) == "" {
@@ -235,14 +259,14 @@ func TestAFailureStopsNothingElseAndIsMadeUpFor(t *testing.T) {
 			}
 			return nil
 		}
-		if err := errors.Join(d.Upsert(all), d.Prune(none)); !errors.Is(err, syscall.ENOMEM) {
+		if err := errors.Join(d.Upsert(all), d.Prune(none, none)); !errors.Is(err, syscall.ENOMEM) {
 			t.Fatalf("operation %d: %v", failing, err)
 		}
 		if n != 6 || d.Pending() != 1 {
 			t.Errorf("operation %d: %d were tried, %d pending", failing, n, d.Pending())
 		}
 		fake.Fail = nil
-		if err := errors.Join(d.Upsert(all), d.Prune(none)); err != nil {
+		if err := errors.Join(d.Upsert(all), d.Prune(none, none)); err != nil {
 			t.Fatal(err)
 		}
 		binds(t, fake, "inet 10.96.1.0/32 scope host\ninet 10.96.1.1/32 scope host\ninet 10.96.1.2/32 scope host")
@@ -256,7 +280,7 @@ func TestDisagreementSurfacesOrIsWhatWasWanted(t *testing.T) {
 	converge(t, d)
 	fake.Apply([]Op{{Unbind, Binding{Addr: vip4}, netip.Addr{}}})
 	d.Unset(vip4)
-	if err := d.Prune(none); err != nil || d.Pending() != 0 {
+	if err := d.Prune(none, none); err != nil || d.Pending() != 0 {
 		t.Errorf("unbinding what is gone: %v", err)
 	}
 	if err := fake.Remove(); err != nil {
@@ -308,7 +332,7 @@ func TestTheDeviceConverges(t *testing.T) {
 					fake.Apply([]Op{op})
 				}
 			},
-			"sync": func(t *rapid.T) { _ = errors.Join(d.Upsert(all), d.Prune(none)) },
+			"sync": func(t *rapid.T) { _ = errors.Join(d.Upsert(all), d.Prune(none, none)) },
 			"resync": func(t *rapid.T) {
 				if _, err := d.Resync(owned); err != nil {
 					t.Fatal(err)
@@ -318,7 +342,7 @@ func TestTheDeviceConverges(t *testing.T) {
 		if _, err := d.Resync(owned); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(d.Upsert(all), d.Prune(none)); err != nil {
+		if err := errors.Join(d.Upsert(all), d.Prune(none, none)); err != nil {
 			t.Fatal(err)
 		}
 		want := NewFake()

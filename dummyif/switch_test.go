@@ -21,7 +21,7 @@ func TestChangingFromAddressesToRoutesLosesNoRoute(t *testing.T) {
 		if err := device.Upsert(all); err != nil {
 			t.Fatal(err)
 		}
-		if err := device.Prune(none); err != nil {
+		if err := device.Prune(none, none); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := device.Resync(all); err != nil {

@@ -3,6 +3,7 @@ package ipvs
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -32,6 +33,27 @@ type drain struct {
 	poll     time.Time
 }
 
+// waits reports that there is nothing to do about a virtual server but to wait for drains. There may be very many of
+// these, for minutes, and no change of anything else may cost more for that.
+func (t *Table) waits(k Key, s *server) bool {
+	if len(t.drains) == 0 || s.wanted && (!s.there || s.desired != s.actual) {
+		return false
+	}
+	any := false
+	for want, have := range s.difference() {
+		if any = true; want != nil || have.Weight != 0 || !t.drainsOn(realKey{k, have.Addr}) {
+			return false
+		}
+	}
+	return any
+}
+
+// drainsOn reports that a real server drains, and is not to be deleted yet.
+func (t *Table) drainsOn(key realKey) bool {
+	d, draining := t.drains[key]
+	return draining && !d.over()
+}
+
 // Drain gives weight 0 to the connected real servers that are no longer desired, so that they get
 // no new connections from here on. It deletes nothing.
 func (t *Table) Drain(now time.Time) error {
@@ -46,12 +68,13 @@ func (t *Table) Drain(now time.Time) error {
 			}
 			key := realKey{k, have.Addr}
 			if _, draining := t.drains[key]; !draining {
-				t.drains[key] = t.newDrain(k, now)
+				t.drain(key, now)
 			}
 			if have.Weight != 0 {
 				ops = append(ops, Op{Verb: EditReal, Key: k, Real: have.Addr, Value: RealServer{}})
 			}
 		}
+		t.touch(k, s)
 	}
 	return t.apply(ops)
 }
@@ -106,16 +129,25 @@ func (t *Table) connected(k Key) bool {
 	return k.Protocol != UDP
 }
 
-func (t *Table) newDrain(k Key, now time.Time) drain {
-	d := drain{poll: now.Add(firstPoll)}
-	timeout, special := t.timeouts[k]
+// drain begins the drain of a real server.
+func (t *Table) drain(key realKey, now time.Time) {
+	d := drain{}
+	timeout, special := t.timeouts[key.server]
 	if !special {
 		timeout = t.drainTimeout
 	}
 	if timeout > 0 {
 		d.deadline = now.Add(timeout)
+		t.deadlines.add(d.deadline, key, len(t.drains))
 	}
-	return d
+	t.pollAt(key, d, now.Add(firstPoll))
+}
+
+// pollAt has the connections of a real server that drains looked at then.
+func (t *Table) pollAt(key realKey, d drain, at time.Time) {
+	d.poll = at
+	t.drains[key] = d
+	t.polls.add(at, key, len(t.drains))
 }
 
 // SetDefaultDrainTimeout changes how long the drains that begin from now on last at most.
@@ -143,8 +175,7 @@ func (t *Table) Holds(k Key) bool {
 		return true
 	}
 	return slices.ContainsFunc(s.thereReals, func(real Real) bool {
-		d, draining := t.drains[realKey{k, real.Addr}]
-		return draining && !d.over()
+		return t.drainsOn(realKey{k, real.Addr})
 	})
 }
 
@@ -153,25 +184,53 @@ func (t *Table) HoldsAddr(addr netip.Addr, counts func(Key) bool) bool {
 	return slices.ContainsFunc(t.at[addr], func(k Key) bool { return counts(k) && t.Holds(k) })
 }
 
+// Lingers reports that the virtual server is not desired, and only waits until its real servers have drained.
+func (t *Table) Lingers(k Key) bool { s := t.waiting[k]; return s != nil && !s.wanted }
+
+// LingersAt reports that a virtual server at addr lingers.
+func (t *Table) LingersAt(addr netip.Addr) bool { return slices.ContainsFunc(t.at[addr], t.Lingers) }
+
+// Lingered yields the addresses of virtual servers that have lingered and may do so no longer since it was last called.
+func (t *Table) Lingered() iter.Seq[netip.Addr] {
+	addrs := t.lingered
+	t.lingered = nil
+	return maps.Keys(addrs)
+}
+
+// noteLingered has Lingered yield the address, if the virtual server lingers as far as is known.
+func (t *Table) noteLingered(k Key) {
+	if t.waiting[k] == nil {
+		return
+	}
+	if t.lingered == nil {
+		t.lingered = make(map[netip.Addr]struct{})
+	}
+	t.lingered[k.Addr.Addr()] = struct{}{}
+}
+
 // over marks a drain that has ended: the real server may be deleted.
 func (d drain) over() bool { return d == drain{} }
 
 // Expire ends the drains that are idle, by a bounded number of reads, or past their deadline. Their
 // real servers are deleted by the next Prune. While the caller is busy, nothing is read that can wait.
 func (t *Table) Expire(now time.Time, busy bool) error {
+	forced := make(map[Key]struct{})
+	for key := range t.deadlines.until(now) {
+		t.drains[key] = drain{}
+		t.forced++
+		forced[key.server] = struct{}{}
+	}
+	for k := range forced {
+		t.touch(k, t.servers[k])
+	}
 	late := time.Duration(0)
 	if busy {
 		late = laterPoll
 	}
 	due := make(map[Key]struct{})
-	for key, d := range t.drains {
-		switch {
-		case d.over():
-		case !d.deadline.IsZero() && !now.Before(d.deadline):
-			t.drains[key] = drain{}
-			t.forced++
-		case !now.Before(d.poll.Add(late)) && len(due) < maxPolls:
-			due[key.server] = struct{}{}
+	for key := range t.polls.until(now.Add(-late)) {
+		if due[key.server] = struct{}{}; len(due) == maxPolls {
+			break
 		}
 	}
 	var errs []error
@@ -188,22 +247,19 @@ func (t *Table) poll(k Key, now time.Time) error {
 	if err != nil {
 		err = fmt.Errorf("read connections of %s: %w", k, err)
 	}
-	for want, have := range t.servers[k].difference() {
-		if want != nil {
-			continue
-		}
+	s := t.servers[k]
+	for want, have := range s.difference() {
 		key := realKey{k, have.Addr}
-		d, draining := t.drains[key]
-		if !draining || d.over() {
+		if want != nil || !t.drainsOn(key) {
 			continue
 		}
-		if s, there := status[have.Addr]; err == nil && (!there || s.Idle()) {
+		if seen, there := status[have.Addr]; err == nil && (!there || seen.Idle()) {
 			t.drains[key] = drain{}
 			continue
 		}
-		d.poll = now.Add(laterPoll)
-		t.drains[key] = d
+		t.pollAt(key, t.drains[key], now.Add(laterPoll))
 	}
+	t.touch(k, s)
 	return err
 }
 
@@ -224,7 +280,7 @@ func (t *Table) Prune(due func(Key) bool) error {
 			if want != nil {
 				continue
 			}
-			if d, draining := t.drains[realKey{k, have.Addr}]; !draining || d.over() {
+			if !t.drainsOn(realKey{k, have.Addr}) {
 				ops = append(ops, Op{Verb: DeleteReal, Key: k, Real: have.Addr})
 			}
 		}
@@ -265,17 +321,9 @@ func (t *Table) DrainingServers() []Key {
 
 // NextDrain returns when Expire has something to do again.
 func (t *Table) NextDrain() (next time.Time, any bool) {
-	for _, d := range t.drains {
-		if d.over() {
-			continue // waits for a Prune, not for the clock
-		}
-		at := d.poll
-		if !d.deadline.IsZero() && d.deadline.Before(at) {
-			at = d.deadline
-		}
-		if !any || at.Before(next) {
-			next, any = at, true
-		}
+	next, any = t.polls.next()
+	if deadline, set := t.deadlines.next(); set && (!any || deadline.Before(next)) {
+		return deadline, true
 	}
 	return next, any
 }

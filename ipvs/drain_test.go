@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,6 +55,51 @@ func TestARemovedRealServerIsDeletedWhenItsConnectionsEnd(t *testing.T) {
 	r.wrote(secondGoes)
 	if r.Draining() != 0 || r.Pending() != 0 {
 		t.Errorf("%d draining, %d pending", r.Draining(), r.Pending())
+	}
+}
+
+// TestWhatOnlyDrainsIsNotLookedAt: there may be very many such virtual servers, and each sync would range over all.
+func TestWhatOnlyDrainsIsNotLookedAt(t *testing.T) {
+	r := draining(t, drainTimeout)
+	check := func(when string, dirty, waiting int) {
+		t.Helper()
+		if len(r.dirty) != dirty || len(r.waiting) != waiting || r.Pending() != dirty+waiting || r.Settled(webKey) {
+			t.Errorf("%s: %d dirty, %d waiting, %d pending, settled %t", when, len(r.dirty), len(r.waiting), r.Pending(), r.Settled(webKey))
+		}
+	}
+	check("it drains", 0, 1)
+	r.later(firstPoll)
+	check("it has been looked at", 0, 1)
+	r.want("")
+	check("the virtual server is to go", 1, 0)
+	r.mustSync()
+	check("all of it drains", 0, 1)
+	if !r.Lingers(webKey) || !r.LingersAt(webKey.Addr.Addr()) {
+		t.Error("it does not linger")
+	}
+	r.fake.SetConnections(webKey, second, 0)
+	_ = slices.Collect(r.Lingered())
+	r.later(laterPoll)
+	if at := slices.Collect(r.Lingered()); !slices.Equal(at, []netip.Addr{webKey.Addr.Addr()}) || r.Lingers(webKey) || r.Pending() != 0 {
+		t.Errorf("after all have ended: lingered at %v, %d pending", at, r.Pending())
+	}
+}
+
+// TestOvertakenAppointmentsDoNotGather: endpoints that come and go begin a drain each time.
+func TestOvertakenAppointmentsDoNotGather(t *testing.T) {
+	r := draining(t, time.Hour)
+	for range 10 * fewAppointments {
+		r.want(web)
+		r.mustSync()
+		r.want(webWithoutSecond)
+		r.later(time.Millisecond)
+	}
+	if polls, deadlines := len(r.polls.list), len(r.deadlines.list); max(polls, deadlines) > 2*fewAppointments {
+		t.Errorf("%d polls and %d deadlines of one drain", polls, deadlines)
+	}
+	next, any := r.NextDrain()
+	if want := r.now.Add(firstPoll); !any || !next.Equal(want) {
+		t.Errorf("next at %s, want %s", next, want)
 	}
 }
 

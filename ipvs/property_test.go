@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,7 +30,7 @@ func converges(t *testing.T, tooMany int) {
 		w := newWorld(t)
 		w.tooMany = tooMany
 		rt.Repeat(map[string]func(*rapid.T){
-			"":        w.checkCommon,
+			"":        func(t *rapid.T) { w.checkCommon(t); w.checkWork(t) },
 			"set":     w.set,
 			"unset":   w.unset,
 			"outside": w.outsideStep,
@@ -161,6 +162,26 @@ func (w *world) checkCommon(t *rapid.T) {
 		head, tail := int(s.common.head), int(s.common.tail)
 		if head+tail > min(len(want), len(have)) || !want[:head].Equal(have[:head]) || !want[len(want)-tail:].Equal(have[len(have)-tail:]) {
 			t.Fatalf("%s: %v and %v begin and end alike with %v", k, want, have, s.common)
+		}
+	}
+}
+
+// checkWork: what is not as desired is known, what only waits is nowhere else, and each drain has its next look.
+func (w *world) checkWork(t *rapid.T) {
+	for k, s := range w.servers {
+		_, dirty := w.dirty[k]
+		_, waits := w.waiting[k]
+		unsettled := w.Known(k) && !s.settled()
+		if dirty && waits || (dirty || waits) != unsettled || waits && !w.waits(k, s) {
+			t.Fatalf("%s: dirty %t, waits %t, %+v", k, dirty, waits, s)
+		}
+	}
+	if extra := len(w.dirty) + len(w.waiting); extra > len(w.servers) {
+		t.Fatalf("%d with work of %d", extra, len(w.servers))
+	}
+	for key, d := range w.drains {
+		if !d.over() && !slices.Contains(w.polls.list, appointment{d.poll, key}) {
+			t.Fatalf("nobody will look at %v", key)
 		}
 	}
 }

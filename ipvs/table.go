@@ -18,7 +18,8 @@ type Table struct {
 	kernel Kernel
 
 	servers map[Key]*server
-	dirty   map[Key]*server      // virtual servers with pending work of any kind
+	dirty   map[Key]*server      // virtual servers with something to write
+	waiting map[Key]*server      // virtual servers of which nothing is to be done but to wait for drains
 	at      map[netip.Addr][]Key // the actual virtual servers of an address
 
 	marks fwmark.Range // tells which virtual servers by mark are for datagrams
@@ -36,6 +37,8 @@ type Table struct {
 	drainTimeout time.Duration         // 0: until the connections end
 	timeouts     map[Key]time.Duration // of virtual servers with another drain timeout
 	drains       map[realKey]drain
+	polls        calendar             // when to look at the connections of drains
+	deadlines    calendar             // when drains end in any case
 	removed      map[realKey]struct{} // real servers that are there, and were desired until they were not
 
 	ops     []Op         // empty; kept from one write to the next, and nil while it is written
@@ -45,6 +48,8 @@ type Table struct {
 	connections int // of the real servers that the last audit has read so far
 	counted     int // of the whole audit before
 
+	lingered map[netip.Addr]struct{} // see Lingered
+
 	forced   uint64 // drains that ended at their deadline
 	messages uint64
 	writes   uint64
@@ -53,10 +58,11 @@ type Table struct {
 // NewTable returns an empty table over kernel. drainTimeout is the longest time that a removed
 // real server lingers; 0 means until its connections end.
 func NewTable(kernel Kernel, drainTimeout time.Duration) *Table {
-	return &Table{
+	t := &Table{
 		kernel:       kernel,
 		servers:      make(map[Key]*server),
 		dirty:        make(map[Key]*server),
+		waiting:      make(map[Key]*server),
 		refused:      make(map[Key]struct{}),
 		at:           make(map[netip.Addr][]Key),
 		unseen:       make(map[Key]struct{}),
@@ -67,6 +73,9 @@ func NewTable(kernel Kernel, drainTimeout time.Duration) *Table {
 		drains:       make(map[realKey]drain),
 		removed:      make(map[realKey]struct{}),
 	}
+	t.polls.holds = func(key realKey, at time.Time) bool { return t.drainsOn(key) && t.drains[key].poll.Equal(at) }
+	t.deadlines.holds = func(key realKey, at time.Time) bool { return t.drainsOn(key) && t.drains[key].deadline.Equal(at) }
+	return t
 }
 
 // Expect makes room for so many virtual servers where there are none yet.
@@ -135,7 +144,11 @@ func (t *Table) Has(k Key) bool { s := t.servers[k]; return s != nil && s.there 
 
 // Settled reports whether the kernel has the virtual server and its real servers just as desired, or not
 // at all. Of one whose real servers have never been read nobody knows.
-func (t *Table) Settled(k Key) bool { _, pending := t.dirty[k]; return !pending && t.Known(k) }
+func (t *Table) Settled(k Key) bool {
+	_, dirty := t.dirty[k]
+	_, waits := t.waiting[k]
+	return !dirty && !waits && t.Known(k)
+}
 
 // HasAddr reports whether the kernel has any virtual server of this table at addr.
 func (t *Table) HasAddr(addr netip.Addr) bool { return len(t.at[addr]) > 0 }
@@ -296,8 +309,8 @@ func (t *Table) server(k Key) *server {
 	return s
 }
 
-// touch keeps dirty equal to the set of virtual servers with pending work, and forgets those of
-// which nothing is left. Those that have never been read are not dirty: nothing is written on a guess.
+// touch keeps dirty and waiting equal to the virtual servers with pending work, and forgets those of
+// which nothing is left. Those that have never been read are neither: nothing is written on a guess.
 func (t *Table) touch(k Key, s *server) {
 	if !s.wanted && !s.there && len(s.thereReals) == 0 {
 		delete(t.servers, k)
@@ -309,12 +322,23 @@ func (t *Table) touch(k Key, s *server) {
 		}
 		return
 	}
-	if !s.settled() {
-		t.dirty[k] = s
-		return
+	t.noteLingered(k)
+	settled := s.settled()
+	waits := !settled && t.waits(k, s)
+	if settled {
+		s.thereReals = s.wantReals
 	}
-	s.thereReals = s.wantReals
-	t.dirty = without(t.dirty, k)
+	t.dirty = put(t.dirty, k, s, !settled && !waits)
+	t.waiting = put(t.waiting, k, s, waits)
+}
+
+// put has a map hold a virtual server, or not: see without.
+func put(m map[Key]*server, k Key, s *server, holds bool) map[Key]*server {
+	if !holds {
+		return without(m, k)
+	}
+	m[k] = s
+	return m
 }
 
 // Size is how much the kernel holds.
@@ -336,4 +360,4 @@ func (t *Table) Writes() uint64 { return t.writes }
 
 // Pending is the number of virtual servers with work to do, drains included, or with real servers that have never been
 // read.
-func (t *Table) Pending() int { return len(t.dirty) + len(t.unseen) }
+func (t *Table) Pending() int { return len(t.dirty) + len(t.waiting) + len(t.unseen) }

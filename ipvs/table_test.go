@@ -489,7 +489,7 @@ func TestTheTableForgetsWhatIsOver(t *testing.T) {
 		r.now = r.now.Add(drainTimeout)
 		r.mustSync()
 	}
-	if len(r.servers) != 0 || len(r.dirty) != 0 || len(r.at) != 0 || len(r.drains) != 0 || len(r.removed) != 0 {
+	if len(r.servers) != 0 || len(r.dirty)+len(r.waiting) != 0 || len(r.at) != 0 || len(r.drains) != 0 || len(r.removed) != 0 {
 		t.Errorf("left over: %d servers, %d dirty, %d addresses, %d drains, %d removed", len(r.servers), len(r.dirty), len(r.at), len(r.drains), len(r.removed))
 	}
 }

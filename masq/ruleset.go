@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 
 	"github.com/fairlead-lb/fairlead/internal/delta"
@@ -19,6 +20,7 @@ type Ruleset struct {
 	marks    map[lead]int               // how many actual entries lead to a mark
 	ops      []Op                       // empty; kept from one write to the next, and nil while it is written
 	refused  map[Entry]struct{}         // since the last Upsert
+	waiting  map[netip.Addr][]Entry     // entries that are held until Release of their address
 	first    bool                       // the next page is the first one of a sweep
 	strange  map[Entry]struct{}         // see Strange
 	messages uint64
@@ -33,7 +35,10 @@ type lead struct {
 
 // NewRuleset returns a ruleset with nothing desired but its rules.
 func NewRuleset(kernel Kernel, options Options) *Ruleset {
-	return &Ruleset{kernel: kernel, options: options, marks: make(map[lead]int), refused: make(map[Entry]struct{})}
+	return &Ruleset{
+		kernel: kernel, options: options,
+		marks: make(map[lead]int), refused: make(map[Entry]struct{}), waiting: make(map[netip.Addr][]Entry),
+	}
 }
 
 // SetOptions changes the rules from the next Resync or ResyncRules on.
@@ -222,16 +227,29 @@ func (r *Ruleset) Upserts(ready func(e Entry, mark uint32) bool) []Op {
 func (r *Ruleset) Write(ops []Op) []error { return r.kernel.Apply(ops) }
 
 // Prune deletes what is no longer desired, except the entries that are held, in the reverse order of
-// Sets.
-func (r *Ruleset) Prune(held func(Entry) bool) error {
+// Sets. Of those it does not ask again about the ones that wait, of which there may be very many for minutes, before the
+// Release of their address.
+func (r *Ruleset) Prune(held, waits func(Entry) bool) error {
 	var ops []Op
 	for e := range r.entries.Prunes() {
-		if !held(e) {
+		switch {
+		case !held(e):
 			ops = append(ops, Op{Delete: true, Entry: e})
+		case waits(e):
+			r.entries.Hold(e)
+			r.waiting[e.Addr] = append(r.waiting[e.Addr], e)
 		}
 	}
 	slices.SortFunc(ops, func(a, b Op) int { return compareSets(b, a) })
 	return r.apply(ops)
+}
+
+// Release has the next Prune ask again about the entries of an address that wait.
+func (r *Ruleset) Release(addr netip.Addr) {
+	for _, e := range r.waiting[addr] {
+		r.entries.Release(e)
+	}
+	delete(r.waiting, addr)
 }
 
 // compareSets orders operations as Sets does.

@@ -51,7 +51,7 @@ type failer interface {
 func converge(t failer, r *Ruleset) (drift int) {
 	t.Helper()
 	drift, err := r.Resync()
-	if err := errors.Join(err, r.Upsert(anyMark), r.Prune(nothing)); err != nil {
+	if err := errors.Join(err, r.Upsert(anyMark), r.Prune(nothing, nothing)); err != nil {
 		t.Fatal(err)
 	}
 	return drift
@@ -74,7 +74,7 @@ func TestEntriesComeAndGo(t *testing.T) {
 	if !r.Has(served) || r.Pending() != 1 {
 		t.Error("unset is memory only")
 	}
-	if err := r.Prune(nothing); err != nil {
+	if err := r.Prune(nothing, nothing); err != nil {
 		t.Fatal(err)
 	}
 	holds(t, fake, strings.Replace(vipServedPod, "add FAIRLEAD-SERVED 10.96.0.10,tcp:80", "", 1))
@@ -97,12 +97,12 @@ func TestMessagesAreCountedOneByOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("two adds", 4, 2)
-	if err := errors.Join(r.Upsert(anyMark), r.Prune(nothing)); err != nil {
+	if err := errors.Join(r.Upsert(anyMark), r.Prune(nothing, nothing)); err != nil {
 		t.Fatal(err)
 	}
 	check("nothing to do", 4, 2)
 	r.Unset(vip)
-	if err := r.Prune(nothing); err != nil {
+	if err := r.Prune(nothing, nothing); err != nil {
 		t.Fatal(err)
 	}
 	check("one delete", 5, 3)
@@ -120,11 +120,37 @@ func TestARestartWritesNothing(t *testing.T) {
 	}
 }
 
+// TestEntriesThatWaitAreNotAskedAbout: there may be very many of them, and each Prune would range over all.
+func TestEntriesThatWaitAreNotAskedAbout(t *testing.T) {
+	r, fake := newRuleset(t, vip, served, pod)
+	for _, e := range []Entry{vip, served, pod} {
+		r.Unset(e)
+	}
+	asked := 0
+	held := func(Entry) bool { asked++; return true }
+	atVIP := func(e Entry) bool { return e.Addr == vip.Addr }
+	for _, want := range []int{3, 1, 1} { // pod is held, and does not wait
+		asked = 0
+		if err := r.Prune(held, atVIP); err != nil || asked != want || r.Pending() != 3 {
+			t.Errorf("%v, asked about %d entries, want %d; %d pending", err, asked, want, r.Pending())
+		}
+	}
+	r.Release(pod.Addr)
+	if err := r.Prune(nothing, nothing); err != nil || r.Pending() != 2 {
+		t.Errorf("%v, %d pending, want 2", err, r.Pending())
+	}
+	r.Release(vip.Addr)
+	if err := r.Prune(nothing, nothing); err != nil || r.Pending() != 0 {
+		t.Errorf("%v, %d pending after the release", err, r.Pending())
+	}
+	holds(t, fake, "")
+}
+
 func TestHeldEntriesStay(t *testing.T) {
 	r, fake := newRuleset(t, vip, served)
 	r.Unset(vip)
 	r.Unset(served)
-	if err := r.Prune(func(e Entry) bool { return e == vip }); err != nil || r.Pending() != 1 {
+	if err := r.Prune(func(e Entry) bool { return e == vip }, nothing); err != nil || r.Pending() != 1 {
 		t.Errorf("%v, %d pending", err, r.Pending())
 	}
 	holds(t, fake, "add FAIRLEAD-VIP 10.96.0.10")
@@ -236,7 +262,7 @@ func TestAFailureStopsNothingElseAndIsMadeUpFor(t *testing.T) {
 			}
 			return nil
 		}
-		err := errors.Join(r.Upsert(anyMark), r.Prune(nothing))
+		err := errors.Join(r.Upsert(anyMark), r.Prune(nothing, nothing))
 		if !errors.Is(err, syscall.ENOMEM) || err.Error() != fmt.Sprintf("ipset %s: cannot allocate memory", failed) {
 			t.Fatalf("operation %d: %v", failing, err)
 		}
@@ -244,7 +270,7 @@ func TestAFailureStopsNothingElseAndIsMadeUpFor(t *testing.T) {
 			t.Errorf("operation %d: %d were tried, %d pending", failing, n, r.Pending())
 		}
 		fake.Fail = nil
-		if err := errors.Join(r.Upsert(anyMark), r.Prune(nothing)); err != nil {
+		if err := errors.Join(r.Upsert(anyMark), r.Prune(nothing, nothing)); err != nil {
 			t.Fatal(err)
 		}
 		holds(t, fake, "add FAIRLEAD-6-VIP fd00:1::1\nadd FAIRLEAD-6-HAIRPIN fd00:1::1,fd00:1::1")
@@ -281,7 +307,7 @@ func TestASweepFindsWhatTheKernelHas(t *testing.T) {
 				r.Unset(entry(100 + i))
 				r.SetMark(entry(200+i), 8)
 			}
-			if err := errors.Join(r.Upsert(anyMark), r.Prune(nothing)); err != nil {
+			if err := errors.Join(r.Upsert(anyMark), r.Prune(nothing, nothing)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -395,7 +421,7 @@ func TestWhatRestrictsComesFirstAndGoesLast(t *testing.T) {
 	for _, e := range entries {
 		r.Unset(e)
 	}
-	if err := r.Prune(nothing); err != nil {
+	if err := r.Prune(nothing, nothing); err != nil {
 		t.Fatal(err)
 	}
 	check("Prune", func(a, b int) bool { return a >= b })
@@ -436,7 +462,7 @@ func TestTheRulesetConverges(t *testing.T) {
 			},
 			"flush":   func(*rapid.T) { clear(fake.rules) },
 			"destroy": func(*rapid.T) { clear(fake.entries); clear(fake.sets) },
-			"sync":    func(*rapid.T) { _ = errors.Join(r.Upsert(anyMark), r.Prune(nothing)) },
+			"sync":    func(*rapid.T) { _ = errors.Join(r.Upsert(anyMark), r.Prune(nothing, nothing)) },
 			"resync": func(t *rapid.T) {
 				if _, err := r.Resync(); err != nil {
 					t.Fatal(err)

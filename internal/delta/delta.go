@@ -5,12 +5,14 @@ package delta
 import "iter"
 
 // Table holds, for each key, a desired and an actual value, and knows at every moment which keys
-// differ. Setting a value costs O(1); finding the pending work costs O(pending), never O(table).
+// differ. Setting a value costs O(1); finding the pending work costs O(pending), never O(table). What cannot be done
+// for long is put on hold, and costs nothing either.
 //
 // The zero Table is ready to use. It is not safe for concurrent use: one goroutine owns it.
 type Table[K, V comparable] struct {
 	settled map[K]cell[V] // what is there just as desired: there may be very many
 	pending map[K]row[V]  // the others
+	onHold  map[K]row[V]  // but for those that Hold has set aside
 
 	most, lately int // keys that the map of the pending ones has held: ever, and since it was last empty
 
@@ -78,6 +80,9 @@ func (t *Table[K, V]) row(k K) row[V] {
 	if r, pending := t.pending[k]; pending {
 		return r
 	}
+	if r, onHold := t.onHold[k]; onHold {
+		return r
+	}
 	c, there := t.settled[k]
 	return row[V]{c.value, c.value, there, there, c.swept}
 }
@@ -87,15 +92,18 @@ func (t *Table[K, V]) store(k K, before, after row[V]) {
 	if after == before {
 		return
 	}
+	if _, onHold := t.onHold[k]; onHold {
+		if before.swept = after.swept; after == before { // it has been seen again
+			t.onHold[k] = after
+			return
+		}
+		t.unhold(k)
+	}
 	if !after.settled() {
 		if before.settled() {
 			delete(t.settled, k)
 		}
-		if t.pending == nil {
-			t.pending = make(map[K]row[V])
-		}
-		t.pending[k] = after
-		t.lately = max(t.lately, len(t.pending))
+		t.pend(k, after)
 		return
 	}
 	if !before.settled() {
@@ -110,6 +118,14 @@ func (t *Table[K, V]) store(k K, before, after row[V]) {
 	t.settled[k] = cell[V]{after.desired, after.swept}
 }
 
+func (t *Table[K, V]) pend(k K, r row[V]) {
+	if t.pending == nil {
+		t.pending = make(map[K]row[V])
+	}
+	t.pending[k] = r
+	t.lately = max(t.lately, len(t.pending))
+}
+
 // unpend takes k from the pending keys. A map keeps the size that it once had, and ranging over few keys costs as much.
 // So when it has become empty, and had much less to hold than ever before, it is dropped.
 func (t *Table[K, V]) unpend(k K) {
@@ -121,6 +137,34 @@ func (t *Table[K, V]) unpend(k K) {
 		t.pending, t.most = nil, 0
 	}
 	t.lately = 0
+}
+
+// Hold sets k aside, which is there and not desired: Prunes does not yield it until it is released or either side of it
+// changes.
+func (t *Table[K, V]) Hold(k K) {
+	r, pending := t.pending[k]
+	if !pending || r.hasDesired {
+		return
+	}
+	t.unpend(k)
+	if t.onHold == nil {
+		t.onHold = make(map[K]row[V])
+	}
+	t.onHold[k] = r
+}
+
+// Release ends a Hold.
+func (t *Table[K, V]) Release(k K) {
+	if r, onHold := t.onHold[k]; onHold {
+		t.unhold(k)
+		t.pend(k, r)
+	}
+}
+
+func (t *Table[K, V]) unhold(k K) {
+	if delete(t.onHold, k); len(t.onHold) == 0 {
+		t.onHold = nil
+	}
 }
 
 // ReplaceActual makes the actual side equal to what a complete dump showed.
@@ -161,7 +205,7 @@ func (t *Table[K, V]) Missed() (keys []K) {
 			keys = append(keys, k)
 		}
 	}
-	for k, r := range t.pending {
+	for k, r := range t.unsettled() {
 		if r.hasActual && r.swept != t.sweep {
 			keys = append(keys, k)
 		}
@@ -176,10 +220,23 @@ func (t *Table[K, V]) Desired(k K) (V, bool) { r := t.row(k); return r.desired, 
 func (t *Table[K, V]) Actual(k K) (V, bool) { r := t.row(k); return r.actual, r.hasActual }
 
 // Settled reports whether k is there just as desired, or is not there and not desired.
-func (t *Table[K, V]) Settled(k K) bool { _, pending := t.pending[k]; return !pending }
+func (t *Table[K, V]) Settled(k K) bool { return t.row(k).settled() }
 
-// Pending is the number of keys whose desired and actual values differ.
-func (t *Table[K, V]) Pending() int { return len(t.pending) }
+// Pending is the number of keys whose desired and actual values differ, those on hold included.
+func (t *Table[K, V]) Pending() int { return len(t.pending) + len(t.onHold) }
+
+// unsettled yields the keys whose desired and actual values differ. What is yielded may be changed meanwhile.
+func (t *Table[K, V]) unsettled() iter.Seq2[K, row[V]] {
+	return func(yield func(K, row[V]) bool) {
+		for _, rows := range []map[K]row[V]{t.onHold, t.pending} {
+			for k, r := range rows {
+				if !yield(k, r) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // Upserts yields the keys that must be added or changed, with their desired values. The table may
 // be changed while ranging; a key settled meanwhile may still be yielded.
@@ -193,7 +250,7 @@ func (t *Table[K, V]) Upserts() iter.Seq2[K, V] {
 	}
 }
 
-// Prunes yields the keys that are there and no longer desired, with their actual values. The
+// Prunes yields the keys that are there and no longer desired, with their actual values, but for those on hold. The
 // same freedom to change the table holds.
 func (t *Table[K, V]) Prunes() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
@@ -206,7 +263,7 @@ func (t *Table[K, V]) Prunes() iter.Seq2[K, V] {
 }
 
 // Len is the number of keys that are desired or there.
-func (t *Table[K, V]) Len() int { return len(t.settled) + len(t.pending) }
+func (t *Table[K, V]) Len() int { return len(t.settled) + t.Pending() }
 
 // All yields every key that is desired or there. The table must not be changed meanwhile.
 func (t *Table[K, V]) All() iter.Seq[K] {
@@ -216,7 +273,7 @@ func (t *Table[K, V]) All() iter.Seq[K] {
 				return
 			}
 		}
-		for k := range t.pending {
+		for k := range t.unsettled() {
 			if !yield(k) {
 				return
 			}
@@ -232,7 +289,7 @@ func (t *Table[K, V]) AllActual() iter.Seq2[K, V] {
 				return
 			}
 		}
-		for k, r := range t.pending {
+		for k, r := range t.unsettled() {
 			if r.hasActual && !yield(k, r.actual) {
 				return
 			}

@@ -35,7 +35,8 @@ func TestAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var tab Table[int, int]
 		desired, actual := map[int]int{}, map[int]int{}
-		var told map[int]int // by a sweep
+		var told map[int]int    // by a sweep
+		onHold := map[int]int{} // what is there
 		key, value := rapid.IntRange(0, 5), rapid.IntRange(0, 2)
 		t.Repeat(map[string]func(*rapid.T){
 			"set": func(t *rapid.T) { k, v := key.Draw(t, "k"), value.Draw(t, "v"); tab.Set(k, v); desired[k] = v },
@@ -72,7 +73,27 @@ func TestAgainstModel(t *testing.T) {
 					}
 				}
 			},
-			"": func(t *rapid.T) { compareWithModel(t, &tab, desired, actual) },
+			"hold": func(t *rapid.T) {
+				k := key.Draw(t, "k")
+				tab.Hold(k)
+				_, wanted := desired[k]
+				if v, there := actual[k]; there && !wanted {
+					onHold[k] = v
+				}
+			},
+			"release": func(t *rapid.T) {
+				k := key.Draw(t, "k")
+				tab.Release(k)
+				delete(onHold, k)
+			},
+			"": func(t *rapid.T) {
+				maps.DeleteFunc(onHold, func(k, v int) bool { // a change ends it
+					_, wanted := desired[k]
+					now, there := actual[k]
+					return wanted || !there || now != v
+				})
+				compareWithModel(t, &tab, desired, actual, onHold)
+			},
 		})
 	})
 }
@@ -129,7 +150,7 @@ func TestASweepFindsWhatIsOther(t *testing.T) {
 	})
 }
 
-func compareWithModel(t *rapid.T, tab *Table[int, int], desired, actual map[int]int) {
+func compareWithModel(t *rapid.T, tab *Table[int, int], desired, actual, onHold map[int]int) {
 	upserts, prunes := map[int]int{}, map[int]int{}
 	for k, v := range desired {
 		if a, ok := actual[k]; !ok || a != v {
@@ -137,7 +158,8 @@ func compareWithModel(t *rapid.T, tab *Table[int, int], desired, actual map[int]
 		}
 	}
 	for k, v := range actual {
-		if _, ok := desired[k]; !ok {
+		_, wanted := desired[k]
+		if _, waits := onHold[k]; !wanted && !waits {
 			prunes[k] = v
 		}
 	}
@@ -150,7 +172,7 @@ func compareWithModel(t *rapid.T, tab *Table[int, int], desired, actual map[int]
 			t.Fatalf("%s (-model +table):\n%s", what, diff)
 		}
 	}
-	if got, want := tab.Pending(), len(upserts)+len(prunes); got != want {
+	if got, want := tab.Pending(), len(upserts)+len(prunes)+len(onHold); got != want {
 		t.Fatalf("pending %d, model %d", got, want)
 	}
 	if tab.Empty() != (len(desired)+len(actual) == 0) {
