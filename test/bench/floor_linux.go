@@ -207,19 +207,32 @@ func (f *floorSite) follow(ctx context.Context, events <-chan apiwatch.Event) er
 	}
 }
 
-// burst writes as many changed endpoints as the subjects have to.
+// burst writes as many changed endpoints as Fairlead has to, and as often, and deletes what they took the place of, as after a
+// drain: for minutes the kernel keeps what has been deleted, and looks through it for each real server that is added.
 func (f *floorSite) burst(context.Context) error {
 	n := min(f.effort.burst, f.services)
 	changed := f.servers[2 : 2+n] // behind the API server and the DNS
-	added := make([]netip.AddrPort, n)
-	for i := range added {
-		added[i] = netip.AddrPortFrom(dataset.Fresh(f.cluster.fresh+i), dataset.EndpointPort)
+	for range f.effort.times {
+		added := make([]netip.AddrPort, n)
+		for i := range added {
+			added[i] = netip.AddrPortFrom(dataset.Fresh(f.cluster.fresh), dataset.EndpointPort)
+			f.cluster.fresh++
+		}
+		took, err := f.floor.Replace(changed, added)
+		if err != nil {
+			return err
+		}
+		if err := f.add("s", map[string]time.Duration{"programming": took}); err != nil {
+			return err
+		}
+		if err := f.floor.DeleteLast(changed); err != nil {
+			return err
+		}
+		for i := range changed {
+			changed[i].Reals = []netip.AddrPort{changed[i].Reals[0], added[i]}
+		}
 	}
-	took, err := f.floor.Replace(changed, added)
-	if err != nil {
-		return err
-	}
-	return f.add("s", map[string]time.Duration{"programming": took})
+	return nil
 }
 
 // datapath is IPVS and no rules at all.

@@ -153,13 +153,14 @@ func (s *site) reached(ctx context.Context, changes []change, start func() error
 
 // probe connects to the VIPs of the changes until each change has been seen, or ctx ends. It looks at one after the other,
 // not at all in turn: that would take as much of the processors as a quick subject does, and when the last one has been
-// seen is known all the same.
+// seen is known all the same. It tries twice before it pauses: of two endpoints that take turns, the new one is met then,
+// and of many changes that are all there, none waits for the pauses of the others.
 func (s *site) probe(ctx context.Context, changes []change, watch *watch) error {
 	begin := time.Now()
 	return s.caller.Do(func() error {
 		for i, ch := range changes {
-			for first := true; !watch.seen(i); first = false {
-				if !first && pause(ctx, begin) != nil {
+			for tries := 0; !watch.seen(i); tries++ {
+				if tries > 0 && tries%2 == 0 && pause(ctx, begin) != nil {
 					return nil
 				}
 				if try(ch.vip, connectLimit) == nil {

@@ -34,8 +34,8 @@ const (
 	tcp    = 6
 
 	// include/uapi/linux/ip_vs.h
-	newService, newDest, setDest = 1, 5, 6
-	attrService, attrDest        = 1, 2
+	newService, newDest, setDest, deleteDest = 1, 5, 6, 7
+	attrService, attrDest                    = 1, 2
 
 	// include/uapi/linux/netfilter/ipset/ip_set.h, behind NFNL_SUBSYS_IPSET
 	setAdd = 6<<8 | 9

@@ -111,6 +111,16 @@ func (f *Floor) Replace(servers []Server, added []netip.AddrPort) (time.Duration
 	return send(f.generic, &b)
 }
 
+// DeleteLast deletes the last real server of each virtual server.
+func (f *Floor) DeleteLast(servers []Server) error {
+	var b nlbatch.Batch
+	for _, s := range servers {
+		encodeReal(&b, f.family, deleteDest, s.VIP, s.Reals[len(s.Reals)-1], 0)
+	}
+	_, err := send(f.generic, &b)
+	return err
+}
+
 // Read reads all virtual servers, and the real servers of each, which the kernel tells for one virtual server at a
 // time. It looks at nothing that it reads.
 func (f *Floor) Read(servers []Server) (time.Duration, error) {
