@@ -75,7 +75,7 @@ func (c *Controller) readSection(now time.Time) (more bool, err error) {
 		n, more, err = c.masq.NextPage()
 		drift.sets += n
 	case auditRules:
-		err = c.resyncRules(now)
+		err = c.ensureRules(now)
 	case auditDevice:
 		err = c.dummyif.BeginSweep(c.oursToBind)
 	case auditBindings:

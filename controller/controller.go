@@ -89,8 +89,9 @@ type Controller struct {
 	claims  *claims
 
 	trigger    trigger
+	rules      rules
+	beside     func(func())  // runs something beside everything else
 	stale      bool          // the kernel is not as it was read: Resync before the next write
-	rulesStale bool          // the rules are not known to be as they should
 	readable   bool          // nothing has been unreadable since the last whole Resync
 	audit      audit         // see audit.go
 	auditWhole int           // virtual servers up to which an audit is not cut into sections
@@ -133,7 +134,10 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 		Metrics:  newMetrics(k.Masq.Families(), feed),
 		lanes:    written,
 
-		auditWhole: manyServers,
+		beside: func(f func()) { go f() }, auditWhole: manyServers,
+	}
+	if o.Rehearsal {
+		c.beside = func(f func()) { f() } // the kernels are not made for more
 	}
 	if src.Contacts != nil {
 		c.Metrics.connected(src.Contacts)
@@ -174,6 +178,7 @@ func (c *Controller) cannotListen(name types.NamespacedName, port uint16, err er
 // the kernel cannot be read at the start, or when the source fails.
 func (c *Controller) Run(ctx context.Context) error {
 	defer close(c.ended)
+	defer c.awaitRules()
 	defer c.healthChecks.Close()
 	defer c.relay.Close()
 	group, ctx := errgroup.WithContext(ctx)
@@ -281,7 +286,7 @@ func (c *Controller) loop(ctx context.Context) {
 			written = time.Now()
 		}
 		drain, draining := c.ipvs.NextDrain()
-		wait := c.trigger.wait(time.Now(), drain, draining)
+		wait := c.trigger.wait(time.Now(), c.rules.retry(), drain, draining)
 		if !c.source.Complete() {
 			wait = min(wait, incompletePoll)
 		}

@@ -22,7 +22,7 @@ func TestWhatIsExcludedLaterGoesAsAWhole(t *testing.T) {
 	o := r.c.options
 	o.Excluded = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}
 	r.c = New(source.Source{Complete: func() bool { return true }}, Kernel{IPVS: r.ipvs, Dummyif: r.dummyif, Masq: r.masq}, o, r.c.log)
-	r.c.objects = r.world
+	r.c.objects, r.c.beside = r.world, atOnce
 	for name := range r.world.services {
 		r.c.dirty.add(name)
 	}

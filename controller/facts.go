@@ -91,7 +91,7 @@ func (c *Controller) followFacts() error {
 	if c.options.NodeCIDR && !podCIDRs {
 		c.options.Masq.Pods = masq.Pods{CIDRs: now.podCIDRs}
 		c.masq.SetOptions(c.options.Masq)
-		c.rulesStale, c.trigger.rules = true, backoff{} // at once
+		c.rules.change()
 	}
 	return nil
 }

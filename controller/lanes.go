@@ -18,8 +18,8 @@ type lane struct {
 	failed int
 }
 
-func (l *lane) wrote(started time.Time, errs ...error) {
-	l.took += time.Since(started)
+func (l *lane) wrote(took time.Duration, errs ...error) {
+	l.took += took
 	for _, err := range errs {
 		if err != nil {
 			l.failed++
@@ -31,7 +31,7 @@ func (l *lane) wrote(started time.Time, errs ...error) {
 func timed[Op any](l *lane, apply func([]Op) []error, ops []Op) []error {
 	started := time.Now()
 	errs := apply(ops)
-	l.wrote(started, errs...)
+	l.wrote(time.Since(started), errs...)
 	return errs
 }
 
@@ -71,14 +71,6 @@ type masqLane struct {
 }
 
 func (l masqLane) Apply(ops []masq.Op) []error { return timed(&l.entries, l.Kernel.Apply, ops) }
-
-func (l masqLane) EnsureRules(chains map[masq.Family][]masq.Chain) (written int, err error) {
-	started := time.Now()
-	if written, err = l.Kernel.EnsureRules(chains); written > 0 || err != nil {
-		l.rules.wrote(started, err)
-	}
-	return written, err
-}
 
 type dummyifLane struct {
 	dummyif.Kernel

@@ -17,7 +17,7 @@ func (r *rig) startInNodeCIDR() {
 	o.NodeCIDR = true
 	o.Masq.Pods.CIDRs = nil
 	r.c = New(source.Source{Complete: func() bool { return true }}, Kernel{IPVS: r.ipvs, Dummyif: r.dummyif, Masq: r.masq}, o, r.c.log)
-	r.c.objects = r.world
+	r.c.objects, r.c.beside = r.world, atOnce
 	if err := r.c.resync(r.now); err != nil {
 		r.t.Fatal(err)
 	}

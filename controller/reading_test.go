@@ -70,7 +70,7 @@ func TestRulesThatFailCostAChangeNothing(t *testing.T) {
 	r.later(time.Minute)
 	tries = rules.tries
 	r.later(time.Minute)
-	if r.c.rulesStale || rules.tries != tries {
+	if r.c.rules.stale || rules.tries != tries {
 		t.Error("the rules are tried again though they are right")
 	}
 }
@@ -81,7 +81,7 @@ func TestARetryIsCountedFromTheEndOfTheRound(t *testing.T) {
 		r := newRig(t)
 		r.now = time.Now()
 		r.withRules(&slowRules{fails: true, takes: 30 * time.Second})
-		for name, b := range map[string]backoff{"round": r.c.trigger.round, "rules": r.c.trigger.rules} {
+		for name, b := range map[string]backoff{"round": r.c.trigger.round, "rules": r.c.rules.trigger} {
 			if wait := time.Until(b.at); wait != b.patience || wait <= 0 {
 				t.Errorf("%s: again in %s, want %s", name, wait, b.patience)
 			}
@@ -94,7 +94,7 @@ func TestAnAuditOfNothingIsDoneInOneStep(t *testing.T) {
 	r := newRig(t)
 	messages := r.messages()
 	for end := r.now.Add(10 * time.Hour); r.now.Before(end); {
-		r.later(r.c.trigger.wait(r.now, time.Time{}, false))
+		r.later(r.c.trigger.wait(r.now, r.c.rules.retry(), time.Time{}, false))
 	}
 	const each = 5 // sets ensured and read, virtual servers, the device ensured and read
 	if got := r.messages() - messages; got != 10*each {

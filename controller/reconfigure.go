@@ -65,7 +65,7 @@ func (c *Controller) followPods(o *Options) {
 	}
 	c.options.Masq = rules
 	c.masq.SetOptions(rules)
-	c.rulesStale, c.trigger.rules = true, backoff{} // at once
+	c.rules.change()
 }
 
 // healthLimit is how long a change may wait.

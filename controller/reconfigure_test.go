@@ -175,7 +175,7 @@ func TestAShorterSyncPeriodBringsTheAuditForward(t *testing.T) {
 	if r.c.options.MinSyncPeriod != time.Millisecond {
 		t.Errorf("the least time between rounds is %s", r.c.options.MinSyncPeriod)
 	}
-	if wait := r.c.trigger.wait(r.now, time.Time{}, false); wait > time.Second {
+	if wait := r.c.trigger.wait(r.now, r.c.rules.retry(), time.Time{}, false); wait > time.Second {
 		t.Errorf("the audit is due in %s", wait)
 	}
 	if r.c.Health.limit != 2*time.Second {

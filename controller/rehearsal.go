@@ -7,7 +7,7 @@ import "github.com/fairlead-lb/fairlead/ipvs"
 // tellRested says that a round has written all that it could: what is left waits for the end of drains, for
 // changes, for the next audit, or for what failed to work at another time.
 func (c *Controller) tellRested(err error) {
-	if c.options.Rested != nil && c.told && !c.stale && !c.rulesStale {
+	if c.options.Rested != nil && c.told && !c.stale && !c.rules.stale {
 		c.options.Rested(err)
 	}
 }

@@ -41,7 +41,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) (services int) {
 	started := time.Now()
 	c.tellComplete()
 	c.stale = c.reread.Swap(false) || c.stale
-	errs := []error{c.followFacts(), c.resync(now)}
+	errs := []error{c.followFacts(), c.landRules(now), c.resync(now)}
 	before := c.writes()
 	for p := c.firstPortion(); ctx.Err() == nil; {
 		services += len(p.services)
@@ -200,8 +200,8 @@ func (c *Controller) resync(now time.Time) error {
 		_, err := c.resyncAllBut(now)
 		c.shareAudit()
 		return err
-	case c.rulesStale && !now.Before(c.trigger.rules.at):
-		return c.resyncRules(now)
+	case c.rules.due(now):
+		return c.ensureRules(now)
 	}
 	return nil
 }
@@ -292,7 +292,7 @@ func (c *Controller) resyncAllBut(now time.Time) (read bool, err error) {
 	if err != nil {
 		return false, c.unreadable(err) // the sets say what is ours: without them nothing may be judged
 	}
-	rulesErr := c.resyncRules(now) // somebody may hold the lock; that is no reason to look at nothing
+	rulesErr := c.ensureRules(now) // somebody may hold the lock; that is no reason to look at nothing
 	servers, err := c.ipvs.ResyncServers(c.ours)
 	if err != nil {
 		return false, c.unreadable(errors.Join(rulesErr, err))
@@ -334,19 +334,6 @@ func (c *Controller) audited(now time.Time) {
 	c.readable = true
 	c.record.audited = now
 	c.Metrics.audited.Store(now.UnixNano())
-}
-
-// resyncRules makes sure of the rules. Those that are written because the last try failed, or because
-// what they should be has changed, are nobody else's doing.
-func (c *Controller) resyncRules(now time.Time) error {
-	started := time.Now()
-	written, err := c.masq.ResyncRules()
-	if !c.rulesStale {
-		c.found(written, 0, 0)
-	}
-	c.rulesStale = err != nil
-	c.trigger.rules.ended(now.Add(time.Since(started)), err)
-	return err
 }
 
 // found reports what was not as Fairlead left it. At the start that is what an earlier daemon left, or

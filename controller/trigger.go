@@ -29,7 +29,6 @@ func (b *backoff) ended(now time.Time, err error) {
 // for the periodic audit.
 type trigger struct {
 	round backoff
-	rules backoff
 	audit time.Time // when to read more of the kernel
 	next  time.Time // when to begin anew with that
 }
@@ -62,10 +61,11 @@ func (t *trigger) hasten(latest time.Time) {
 	}
 }
 
-// wait returns how long nothing needs to happen unless an event comes.
-func (t *trigger) wait(now, drain time.Time, draining bool) time.Duration {
+// wait returns how long nothing needs to happen unless an event comes: until a retry of the round or of the rules, the next step
+// of the audit, or a drain.
+func (t *trigger) wait(now time.Time, rules backoff, drain time.Time, draining bool) time.Duration {
 	next := t.audit
-	for _, b := range []backoff{t.round, t.rules} {
+	for _, b := range []backoff{t.round, rules} {
 		if b.patience > 0 && b.at.Before(next) {
 			next = b.at
 		}

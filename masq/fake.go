@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/fairlead-lb/fairlead/internal/iptsave"
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
@@ -19,6 +20,7 @@ type Fake struct {
 	sets    map[Creation]bool // those that exist
 	rules   map[Family]listing
 	pages   nlbatch.Pages[Entry, uint32]
+	mu      sync.Mutex // guards Writes: rules may be written by another goroutine
 
 	// Page is how many MoreEntries tells at once; 0 is 256, about as many as the kernel.
 	Page int
@@ -89,7 +91,7 @@ func (f *Fake) EnsureSets() (bool, error) {
 	f.Messages++
 	missing, err := f.MissingSets()
 	if len(missing) > 0 {
-		f.Writes++
+		f.wrote(1)
 	}
 	for _, c := range missing {
 		f.sets[c] = true
@@ -115,10 +117,16 @@ func (f *Fake) MoreEntries(fromFirst bool) (page map[Entry]uint32, more bool, er
 	return page, more, nil
 }
 
+func (f *Fake) wrote(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Writes += n
+}
+
 // Apply implements Kernel.
 func (f *Fake) Apply(ops []Op) []error {
 	f.Messages += len(ops)
-	f.Writes += len(ops)
+	f.wrote(len(ops))
 	var errs []error
 	for i, op := range ops {
 		if err := f.apply(op); err != nil {
@@ -164,7 +172,7 @@ func (f *Fake) EnsureRules(chains map[Family][]Chain) (written int, err error) {
 			f.Restored(family, input)
 		}
 	}
-	f.Writes += written
+	f.wrote(written)
 	return written, nil
 }
 

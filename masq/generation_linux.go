@@ -50,9 +50,9 @@ func (l *Linux) generation() (number uint32) {
 	if !l.nft {
 		return 0
 	}
-	l.batch.Reset()
-	l.batch.Begin(nftGetGeneration, 0, 0, 0, 0, 0) // struct nfgenmsg
-	err := l.conn.Dump(&l.batch, func(payload []byte) {
+	var b nlbatch.Batch
+	b.Begin(nftGetGeneration, 0, 0, 0, 0, 0) // struct nfgenmsg
+	err := l.numbers.Dump(&b, func(payload []byte) {
 		if len(payload) < nfgenmsg {
 			return
 		}

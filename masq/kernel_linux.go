@@ -35,8 +35,9 @@ type Linux struct {
 	paged  Creation      // the set that is being read in pages
 	unread []Creation    // the sets behind it
 
-	listed  int  // entries, the last time
-	nft     bool // the rules are nf_tables', which number their generations
+	listed  int           // entries, the last time
+	nft     bool          // the rules are nf_tables', which number their generations
+	numbers *nlbatch.Conn // asked for these, by whoever sees to the rules
 	checked checked
 }
 
@@ -63,7 +64,11 @@ func Open() (*Linux, error) {
 		conn.Close()
 		return nil, err
 	}
-	l := &Linux{conn: conn, pages: pages, tools: make(map[Family]tool)}
+	numbers, err := nlbatch.Dial(unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close(), pages.Close())
+	}
+	l := &Linux{conn: conn, pages: pages, numbers: numbers, tools: make(map[Family]tool)}
 	families := []Family{IPv4}
 	if _, err := os.Stat("/proc/thread-self/net/if_inet6"); err == nil {
 		families = append(families, IPv6)
@@ -114,7 +119,9 @@ func findTool(f Family) (tool, error) {
 }
 
 // Close releases the sockets.
-func (l *Linux) Close() error { return errors.Join(l.pages.Close(), l.conn.Close()) }
+func (l *Linux) Close() error {
+	return errors.Join(l.numbers.Close(), l.pages.Close(), l.conn.Close())
+}
 
 // Families implements Kernel.
 func (l *Linux) Families() []Family {

@@ -41,7 +41,7 @@ func NewRuleset(kernel Kernel, options Options) *Ruleset {
 	}
 }
 
-// SetOptions changes the rules from the next Resync or ResyncRules on.
+// SetOptions changes the rules from the next Resync or EnsuresRules on.
 func (r *Ruleset) SetOptions(o Options) { r.options = o }
 
 // Expect makes room for so many entries where there are none yet.
@@ -96,7 +96,7 @@ func (r *Ruleset) Resync() (drift int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	rules, err := r.ResyncRules()
+	rules, err := r.EnsuresRules()()
 	return entries + rules, err
 }
 
@@ -192,10 +192,11 @@ func (r *Ruleset) count(e Entry, mark uint32, change int) {
 	}
 }
 
-// ResyncRules makes sure of the constant rules. The sets must be there. It returns how many rules had
-// to be written.
-func (r *Ruleset) ResyncRules() (drift int, err error) {
-	return r.kernel.EnsureRules(r.Chains())
+// EnsuresRules returns what makes sure of the constant rules, as they should be now, and returns how many had to be written.
+// The sets must be there. It may be called by another goroutine than everything else, meanwhile, but by no two at once.
+func (r *Ruleset) EnsuresRules() func() (drift int, err error) {
+	chains := r.Chains()
+	return func() (int, error) { return r.kernel.EnsureRules(chains) }
 }
 
 // Upsert adds and changes what is pending, except the entries with a mark that ready refuses, in the

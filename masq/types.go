@@ -203,7 +203,7 @@ type Reader interface {
 	Save() (map[Family]string, error)
 }
 
-// Kernel is iptables and ipset. One goroutine owns it.
+// Kernel is iptables and ipset. One goroutine owns it, but that another one may call EnsureRules meanwhile.
 type Kernel interface {
 	// EnsureSets creates the sets that are missing. It reports whether it changed anything.
 	EnsureSets() (changed bool, err error)
