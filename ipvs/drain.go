@@ -249,8 +249,11 @@ func (t *Table) poll(k Key, now time.Time) error {
 	}
 	s := t.servers[k]
 	for want, have := range s.difference() {
+		if want != nil {
+			continue
+		}
 		key := realKey{k, have.Addr}
-		if want != nil || !t.drainsOn(key) {
+		if !t.drainsOn(key) {
 			continue
 		}
 		if seen, there := status[have.Addr]; err == nil && (!there || seen.Idle()) {

@@ -420,3 +420,25 @@ func TestRemovedIsWhatWasDesiredOnce(t *testing.T) {
 	r.resync(always)
 	is("somebody else has put it there")
 }
+
+// TestADrainIsLookedAtWhileAnAddFails: what is desired and not there has no connections.
+func TestADrainIsLookedAtWhileAnAddFails(t *testing.T) {
+	r := draining(t, drainTimeout)
+	r.fake.Fail = func(op Op) error {
+		if op.Verb == AddReal {
+			return syscall.ENOMEM
+		}
+		return nil
+	}
+	r.want(webWithoutSecond + `
+		-a -t 10.96.0.10:80 -r 10.1.0.9:8080 -m -w 1`)
+	r.now = r.now.Add(firstPoll)
+	if err := r.sync(); !errors.Is(err, syscall.ENOMEM) {
+		t.Errorf("got %v", err)
+	}
+	r.fake.Fail = nil
+	r.fake.SetConnections(webKey, second, 0)
+	r.later(laterPoll)
+	r.holds(sortedDump(t, webWithoutSecond+`
+		-a -t 10.96.0.10:80 -r 10.1.0.9:8080 -m -w 1`))
+}
