@@ -92,6 +92,8 @@ type Controller struct {
 	rules      rules
 	beside     func(func())  // runs something beside everything else
 	stale      bool          // the kernel is not as it was read: Resync before the next write
+	retrying   bool          // what failed before is tried again in this round
+	failed     error         // what the last round that retried said, or a later one
 	readable   bool          // nothing has been unreadable since the last whole Resync
 	audit      audit         // see audit.go
 	auditWhole int           // virtual servers up to which an audit is not cut into sections

@@ -212,9 +212,54 @@ func TestARefusedServiceKeepsNobodyElseWaiting(t *testing.T) {
 		t.Errorf("the log does not name the virtual server:\n%s", r.log)
 	}
 	r.ipvs.Fail = nil
-	r.round()
+	r.later(lastRetry)
 	if got := r.dummyif.Dump(); strings.Count(got, "\n") != 2 {
 		t.Errorf("after the retry, bound: %s", got)
+	}
+}
+
+// TestWhatIsRefusedCostsAChangeNothing: it is tried again by itself, or when its own Service changes.
+func TestWhatIsRefusedCostsAChangeNothing(t *testing.T) {
+	const many = 100
+	r := newRig(t)
+	r.ipvs.Fail = func(op ipvs.Op) error {
+		if op.Verb == ipvs.AddServer {
+			return errors.New("no memory")
+		}
+		return nil
+	}
+	for n := range many {
+		r.set(service("web"+vip(n), vip(n)), endpoints(endpoint(n)))
+	}
+	r.round()
+	if r.c.trigger.round.patience == 0 {
+		t.Fatal("nothing failed")
+	}
+	cost := func(what string, want int, do func()) {
+		t.Helper()
+		before := r.messages()
+		do()
+		r.round()
+		if got := r.messages() - before; got != want {
+			t.Errorf("%s: %d messages, want %d", what, got, want)
+		}
+		if r.c.record.lastError == nil || !r.c.record.lastError.Current {
+			t.Errorf("%s: nothing fails any more", what)
+		}
+	}
+	retry := r.c.trigger.round
+	cost("another Service: two entries, its virtual server, which fails, too, and its real server", 4, func() {
+		r.set(service("other", "10.127.0.1"), endpoints("10.1.0.1"))
+	})
+	cost("one that failed", 3, func() { r.set(service("web"+vip(0), vip(0)), endpoints(endpoint(0), endpoint(1))) })
+	if r.c.trigger.round != retry {
+		t.Errorf("changes put off the retry from %v to %v", retry, r.c.trigger.round)
+	}
+	r.ipvs.Fail = nil
+	r.later(lastRetry)
+	r.mustBeFresh("it works again")
+	if r.c.trigger.round.patience != 0 || r.c.record.lastError.Current {
+		t.Error("something still fails")
 	}
 }
 
@@ -238,12 +283,12 @@ func TestWhatIsRefusedIsNotTriedWithEachPortion(t *testing.T) {
 		t.Errorf("%d bindings were tried, not %d", len(tried), services)
 	}
 	for op, times := range tried {
-		if times > 2 {
+		if times > 1 {
 			t.Fatalf("%s was tried %d times in one round", op, times)
 		}
 	}
 	r.dummyif.Fail = nil
-	r.round()
+	r.later(lastRetry)
 	if n := strings.Count(r.dummyif.Dump(), "\n"); n != services {
 		t.Errorf("%d bound after the retry", n)
 	}

@@ -79,6 +79,6 @@ func TestTheTimeFromAChangeToTheKernelIsCounted(t *testing.T) {
 	r.round()
 	want("1", "a change that the kernel refuses")
 	r.ipvs.Fail = nil
-	r.round()
+	r.later(lastRetry)
 	want("2", "when it takes it")
 }

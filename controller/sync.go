@@ -41,6 +41,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) (services int) {
 	started := time.Now()
 	c.tellComplete()
 	c.stale = c.reread.Swap(false) || c.stale
+	c.retry(now)
 	errs := []error{c.followFacts(), c.landRules(now), c.resync(now)}
 	before := c.writes()
 	for p := c.firstPortion(); ctx.Err() == nil; {
@@ -64,9 +65,8 @@ func (c *Controller) round(ctx context.Context, now time.Time) (services int) {
 		p = next()
 	}
 	errs = append(errs, c.flights.land(), c.deleteStaleFlows())
-	err := errors.Join(errs...)
 	took := time.Since(started)
-	c.finish(now.Add(took), err)
+	err := c.finish(now.Add(took), errors.Join(errs...))
 	c.tellInForce(err)
 	c.Metrics.wrote(c.lanes)
 	c.Metrics.synced(c, took, err)
@@ -353,13 +353,29 @@ func (c *Controller) unreadable(err error) error {
 	return err
 }
 
-// finish records how a round went that has just ended.
-func (c *Controller) finish(now time.Time, err error) {
-	c.trigger.round.ended(now, err)
+// retry has what failed tried again if the time for that has come, or the kernel is read anew. A change that comes before does
+// not do it: it would cost as much as there is that fails.
+func (c *Controller) retry(now time.Time) {
+	if c.retrying = c.stale || !now.Before(c.trigger.round.at); c.retrying {
+		c.masq.Retry()
+		c.ipvs.Retry()
+		c.dummyif.Retry()
+	}
+}
+
+// finish records how a round went that has just ended. It returns what has failed, and be it earlier.
+func (c *Controller) finish(now time.Time, err error) (failed error) {
+	if c.retrying {
+		c.trigger.round.ended(now, err)
+	}
 	if err != nil {
-		c.log.Error("some of it failed and will be tried again", "in", c.trigger.round.patience, "err", firstErrors(err))
+		c.log.Error("some of it failed and will be tried again", "in", c.trigger.round.at.Sub(now), "err", firstErrors(err))
+	}
+	if c.retrying || err != nil {
+		c.failed = err
 	}
 	c.Health.finished(time.Now(), c.readable)
+	return c.failed
 }
 
 // firstErrors shortens a joined error to what a person reads.

@@ -20,7 +20,7 @@ type Device struct {
 	source   func(netip.Addr) netip.Addr
 	bindings delta.Table[Binding, netip.Addr] // value: the source of a route
 	ops      []Op                             // empty; kept from one write to the next, and nil while it is written
-	refused  map[Binding]struct{}             // since the last Upsert
+	refused  map[Binding]struct{}             // since the last Retry
 	first    bool                             // the next page is the first one of a sweep
 	owned    func(netip.Addr) bool            // of the sweep
 	messages uint64
@@ -43,6 +43,7 @@ func (d *Device) Set(vip netip.Addr) {
 	if d.route {
 		source = d.source(vip)
 	}
+	delete(d.refused, Binding{vip, d.route})
 	d.bindings.Set(Binding{vip, d.route}, source)
 }
 
@@ -98,6 +99,7 @@ func (d *Device) Resync(owned func(netip.Addr) bool) (drift int, err error) {
 		}
 	}
 	d.bindings.ReplaceActual(dump)
+	d.Retry()
 	return drift, nil
 }
 
@@ -150,14 +152,14 @@ func (d *Device) sees(b Binding, owned func(netip.Addr) bool) bool {
 	return wanted || known || owned(b.Addr)
 }
 
-// Upsert binds what is pending, except the VIPs that ready refuses.
-func (d *Device) Upsert(ready func(netip.Addr) bool) error {
-	clear(d.refused)
-	return d.apply(d.Upserts(ready))
-}
+// Upsert binds what is pending, except the VIPs that ready refuses. What fails stays pending, and is not tried again before it
+// is Set anew, or Retry or Resync.
+func (d *Device) Upsert(ready func(netip.Addr) bool) error { return d.apply(d.Upserts(ready)) }
 
-// Upserts is the first part of an Upsert: it returns what is to be written, without what was refused since the last
-// Upsert. Write and Record are the others. Between them what is desired may change.
+// Retry has Upsert try again what failed.
+func (d *Device) Retry() { clear(d.refused) }
+
+// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between them what is desired may change.
 func (d *Device) Upserts(ready func(netip.Addr) bool) []Op {
 	ops := d.ops
 	d.ops = nil

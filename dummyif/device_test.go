@@ -266,6 +266,7 @@ func TestAFailureStopsNothingElseAndIsMadeUpFor(t *testing.T) {
 			t.Errorf("operation %d: %d were tried, %d pending", failing, n, d.Pending())
 		}
 		fake.Fail = nil
+		d.Retry()
 		if err := errors.Join(d.Upsert(all), d.Prune(none, none)); err != nil {
 			t.Fatal(err)
 		}

@@ -44,6 +44,7 @@ func (t *Table) ResyncServers(owned func(Key) bool) (drift int, err error) {
 			t.gone(k)
 		}
 	}
+	t.Retry()
 	t.sweep.more, t.sweep.missed = false, nil
 	t.beginReals()
 	var strange []Key

@@ -32,7 +32,7 @@ type Table struct {
 	awaited map[Key]Reals    // those of them about which there is something to write
 	tooMany int              // see tooManyServers
 
-	refused map[Key]struct{} // since the last Upsert
+	refused map[Key]struct{} // since the last Retry
 
 	drainTimeout time.Duration         // 0: until the connections end
 	timeouts     map[Key]time.Duration // of virtual servers with another drain timeout
@@ -91,6 +91,7 @@ func (t *Table) SetMarks(marks fwmark.Range) { t.marks = marks }
 // Set makes the virtual server, with exactly these real servers, desired. Nothing is written. It
 // reports whether clients may have to be told: a real server is gone, or the first one has come.
 func (t *Table) Set(k Key, v VirtualServer, reals Reals) (turned bool) {
+	delete(t.refused, k)
 	s := t.server(k)
 	wanted, config, before := s.wanted, s.desired, s.wantReals
 	s.desired, s.wanted = v.drainSafe(), true
@@ -154,14 +155,14 @@ func (t *Table) Settled(k Key) bool {
 func (t *Table) HasAddr(addr netip.Addr) bool { return len(t.at[addr]) > 0 }
 
 // Upsert adds and changes what is pending, except the virtual servers that ready refuses: virtual
-// servers before their real servers, everything in one batch. What fails stays pending.
-func (t *Table) Upsert(ready func(Key) bool) error {
-	clear(t.refused)
-	return t.apply(t.Upserts(ready))
-}
+// servers before their real servers, everything in one batch. What fails stays pending, and is not tried again before it is
+// Set anew, or Retry or a Resync: there may be very many of these.
+func (t *Table) Upsert(ready func(Key) bool) error { return t.apply(t.Upserts(ready)) }
 
-// Upserts is the first part of an Upsert: it returns what is to be written, without what was refused since the last
-// Upsert. Write and Record are the others. Between them what is desired may change.
+// Retry has Upsert try again what failed.
+func (t *Table) Retry() { clear(t.refused) }
+
+// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between them what is desired may change.
 func (t *Table) Upserts(ready func(Key) bool) []Op {
 	ops := t.ops
 	t.ops = nil

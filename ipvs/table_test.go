@@ -53,6 +53,7 @@ func (r *rig) want(text string) {
 
 // sync is what the controller does, without the other packages.
 func (r *rig) sync() error {
+	r.Retry()
 	return errors.Join(r.Upsert(always), r.Drain(r.now), r.Expire(r.now, false), r.Prune(always))
 }
 

@@ -19,7 +19,7 @@ type Ruleset struct {
 	entries  delta.Table[Entry, uint32] // value: the mark
 	marks    map[lead]int               // how many actual entries lead to a mark
 	ops      []Op                       // empty; kept from one write to the next, and nil while it is written
-	refused  map[Entry]struct{}         // since the last Upsert
+	refused  map[Entry]struct{}         // since the last Retry
 	waiting  map[netip.Addr][]Entry     // entries that are held until Release of their address
 	first    bool                       // the next page is the first one of a sweep
 	strange  map[Entry]struct{}         // see Strange
@@ -48,10 +48,13 @@ func (r *Ruleset) SetOptions(o Options) { r.options = o }
 func (r *Ruleset) Expect(entries int) { r.entries.Expect(entries) }
 
 // Set makes the entry desired.
-func (r *Ruleset) Set(e Entry) { r.entries.Set(e, 0) }
+func (r *Ruleset) Set(e Entry) { r.SetMark(e, 0) }
 
 // SetMark makes the entry of Local desired, with a mark.
-func (r *Ruleset) SetMark(e Entry, mark uint32) { r.entries.Set(e, mark) }
+func (r *Ruleset) SetMark(e Entry, mark uint32) {
+	delete(r.refused, e)
+	r.entries.Set(e, mark)
+}
 
 // Unset makes the entry undesired.
 func (r *Ruleset) Unset(e Entry) { r.entries.Unset(e) }
@@ -118,6 +121,7 @@ func (r *Ruleset) ResyncSets() (drift int, err error) {
 	}
 	r.entries.ReplaceActual(dump)
 	r.EndAudit()
+	r.Retry()
 	clear(r.marks)
 	for e, mark := range dump {
 		r.count(e, mark, 1)
@@ -200,14 +204,15 @@ func (r *Ruleset) EnsuresRules() func() (drift int, err error) {
 }
 
 // Upsert adds and changes what is pending, except the entries with a mark that ready refuses, in the
-// order of Sets.
+// order of Sets. What fails stays pending, and is not tried again before it is Set anew, or Retry or a Resync.
 func (r *Ruleset) Upsert(ready func(e Entry, mark uint32) bool) error {
-	clear(r.refused)
 	return r.apply(r.Upserts(ready))
 }
 
-// Upserts is the first part of an Upsert: it returns what is to be written, without what was refused since the last
-// Upsert. Write and Record are the others. Between them what is desired may change.
+// Retry has Upsert try again what failed.
+func (r *Ruleset) Retry() { clear(r.refused) }
+
+// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between them what is desired may change.
 func (r *Ruleset) Upserts(ready func(e Entry, mark uint32) bool) []Op {
 	ops := r.ops
 	r.ops = nil

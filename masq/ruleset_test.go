@@ -270,6 +270,7 @@ func TestAFailureStopsNothingElseAndIsMadeUpFor(t *testing.T) {
 			t.Errorf("operation %d: %d were tried, %d pending", failing, n, r.Pending())
 		}
 		fake.Fail = nil
+		r.Retry()
 		if err := errors.Join(r.Upsert(anyMark), r.Prune(nothing, nothing)); err != nil {
 			t.Fatal(err)
 		}
