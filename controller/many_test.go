@@ -54,8 +54,8 @@ func TestVeryManyProblemsAreToldAtOnce(t *testing.T) {
 	}
 }
 
-// TestChangesDoNotPayForWhatDrains takes a fraction of a second; if each round ranged over what only waits, it would take half
-// a minute.
+// TestChangesDoNotPayForWhatDrains makes its changes in a fraction of a second; if each round ranged over what only waits, they
+// would take more than twenty.
 func TestChangesDoNotPayForWhatDrains(t *testing.T) {
 	const draining, changes = 4_000, 4_000
 	r := rigWith(t, draining+1)

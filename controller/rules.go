@@ -3,8 +3,8 @@ package controller
 import "time"
 
 // rules is how it stands with the constant rules. Programs list and write them, which takes long where somebody else has very
-// many or holds iptables' lock. So they are seen to beside everything else, but for the first time: nothing is served
-// before they are there.
+// many or holds iptables' lock. So they are seen to beside everything else, but for the first time: nothing is written
+// before they have been tried.
 type rules struct {
 	stale   bool // they are not known to be as they should
 	trigger backoff
@@ -63,8 +63,8 @@ func (c *Controller) ensureRules(now time.Time) error {
 	return c.landRules(now.Add(time.Since(started)))
 }
 
-// landRules takes over what came of it, if it has ended by now. Rules that are written because the last try failed, or because what
-// they should be has changed, are nobody else's doing.
+// landRules takes over what came of it, if it has ended by now. Rules that are written because the last try failed, or
+// because what they should be has changed, are nobody else's doing.
 func (c *Controller) landRules(now time.Time) error {
 	r := &c.rules
 	select {

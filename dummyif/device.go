@@ -159,7 +159,8 @@ func (d *Device) Upsert(ready func(netip.Addr) bool) error { return d.apply(d.Up
 // Retry has Upsert try again what failed.
 func (d *Device) Retry() { clear(d.refused) }
 
-// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between them what is desired may change.
+// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between them
+// what is desired may change.
 func (d *Device) Upserts(ready func(netip.Addr) bool) []Op {
 	ops := d.ops
 	d.ops = nil

@@ -176,8 +176,12 @@ func (w *world) checkWork(t *rapid.T) {
 			t.Fatalf("%s: dirty %t, waits %t, %+v", k, dirty, waits, s)
 		}
 	}
-	if extra := len(w.dirty) + len(w.waiting); extra > len(w.servers) {
-		t.Fatalf("%d with work of %d", extra, len(w.servers))
+	for _, work := range []map[Key]*server{w.dirty, w.waiting} {
+		for k, s := range work {
+			if w.servers[k] != s {
+				t.Fatalf("%s has work, and is forgotten", k)
+			}
+		}
 	}
 	for key, d := range w.drains {
 		if !d.over() && !slices.Contains(w.polls.list, appointment{d.poll, key}) {

@@ -162,7 +162,8 @@ func (t *Table) Upsert(ready func(Key) bool) error { return t.apply(t.Upserts(re
 // Retry has Upsert try again what failed.
 func (t *Table) Retry() { clear(t.refused) }
 
-// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between them what is desired may change.
+// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between them
+// what is desired may change.
 func (t *Table) Upserts(ready func(Key) bool) []Op {
 	ops := t.ops
 	t.ops = nil

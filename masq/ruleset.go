@@ -212,7 +212,8 @@ func (r *Ruleset) Upsert(ready func(e Entry, mark uint32) bool) error {
 // Retry has Upsert try again what failed.
 func (r *Ruleset) Retry() { clear(r.refused) }
 
-// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between them what is desired may change.
+// Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between them
+// what is desired may change.
 func (r *Ruleset) Upserts(ready func(e Entry, mark uint32) bool) []Op {
 	ops := r.ops
 	r.ops = nil

@@ -116,7 +116,7 @@ type effort struct {
 	changing time.Duration            // none begins later than that
 	gap      time.Duration            // between two changes
 	burst    int                      // changes at once
-	times    int                      // as much of the changes and bursts is done with Fairlead, which is done with one soon
+	times    int                      // as many changes and bursts are made with Fairlead, which is done with one soon, and bursts with the floor
 	wide     int                      // endpoints of the wide Service that go and come back
 	windows  int                      // of the data path
 	slices   int                      // of a window
