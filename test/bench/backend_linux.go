@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,22 +13,10 @@ import (
 	"github.com/fairlead-lb/fairlead/test/lab"
 )
 
-// backend accepts connections at every endpoint's address and knows which address each was for. Its listener is closed
-// with the namespace's devices and processes, at the latest by close.
+// backend accepts connections at every endpoint's address. Its listener is closed with the namespace's devices and
+// processes, at the latest by close.
 type backend struct {
 	listener net.Listener
-
-	mu    sync.Mutex
-	watch *watch
-}
-
-// watch is when each of some changed endpoints was reached for the first time.
-type watch struct {
-	index map[netip.Addr]int
-	came  chan struct{} // has room for one: a connection has
-
-	mu sync.Mutex
-	at []time.Time
 }
 
 func listen(n *lab.Namespace) (*backend, error) {
@@ -50,65 +37,12 @@ func (b *backend) accept() {
 		if err != nil {
 			return
 		}
-		now := time.Now()
-		b.mu.Lock()
-		w := b.watch
-		b.mu.Unlock()
-		if w != nil {
-			w.note(conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap(), now)
-		}
 		go func() {
 			// The client ends the connection: if we did, it might see the end before it sees the beginning.
 			_, _ = conn.Read(make([]byte, 1))
 			_ = conn.Close()
 		}()
 	}
-}
-
-// expect makes the backend note when the new endpoints of these changes are reached. It ends an earlier watch.
-func (b *backend) expect(changes []change) *watch {
-	w := &watch{index: make(map[netip.Addr]int), came: make(chan struct{}, 1), at: make([]time.Time, len(changes))}
-	for i, ch := range changes {
-		w.index[ch.added] = i
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.watch = w
-	return w
-}
-
-func (w *watch) note(addr netip.Addr, now time.Time) {
-	if i, ok := w.index[addr]; ok {
-		w.mu.Lock()
-		if w.at[i].IsZero() {
-			w.at[i] = now
-		}
-		w.mu.Unlock()
-	}
-	select {
-	case w.came <- struct{}{}:
-	default:
-	}
-}
-
-// told waits until the backend has noted a connection that has just been made: it is accepted a moment later.
-func (w *watch) told() {
-	select {
-	case <-w.came:
-	case <-time.After(10 * time.Millisecond):
-	}
-}
-
-func (w *watch) seen(i int) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return !w.at[i].IsZero()
-}
-
-func (w *watch) arrivals() []time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return append([]time.Time(nil), w.at...)
 }
 
 // connect opens a TCP connection and resets it. It is a few system calls on the calling thread and nothing else, so

@@ -34,7 +34,7 @@ func (s *session) burst(ctx context.Context) error {
 		all[i] = s.cluster.nextChange(i * s.services / n)
 	}
 	var sampled []change
-	for _, i := range spread(n, s.effort.samples/4) { // to connect to each takes time, which is not the subject's
+	for _, i := range spread(n, s.effort.samples/4) { // to probe each takes time, which is not the subject's
 		sampled = append(sampled, all[i])
 	}
 	version, err := s.cluster.version(ctx)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// changes replaces one endpoint of one Service after the other, and connects to its VIP until a connection arrives at
-// the new endpoint. The clock starts when the API server has answered; it may have told the subject before that.
+// changes replaces one endpoint of one Service after the other, and sends to its VIP until a packet arrives at the
+// new endpoint. The clock starts when the API server has answered; it may have told the subject before that.
 //
 // A slow subject makes fewer changes: none begins in the last part of the row's time, so that each has long enough.
 func changes(ctx context.Context, s *session) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -203,7 +202,8 @@ func (s *session) sample(metric, unit string, value float64) result.Sample {
 }
 
 // warm has the tools and modules loaded that subjects use, so that the one that comes first does not pay for what the next
-// ones find in memory.
+// ones find in memory. And it has each subject run for a moment: the emulator translates a program when it runs for the first
+// time, which takes it longer than the program itself needs.
 func (m *measurement) warm(ctx context.Context) error {
 	site, err := newSite(ctx, m.cluster)
 	if err != nil {
@@ -220,12 +220,39 @@ func (m *measurement) warm(ctx context.Context) error {
 			m.record.say("warming up: %v", err) // what is needed will be missed later
 		}
 	}
+	if err := site.close(); err != nil {
+		return err
+	}
 	for _, s := range subjects() {
-		if path, err := s.path(); err == nil && m.wantsSubject(s.Name) {
-			if _, err := os.ReadFile(path); err != nil {
-				m.record.say("warming up: %v", err)
-			}
+		if len(m.order(m.plan, s.Name)) == 0 {
+			continue
+		}
+		m.record.say("warming up: %s", s.Name)
+		if err := m.rehearse(ctx, s); err != nil {
+			m.record.say("warming up: %s: %v", s.Name, err)
 		}
 	}
-	return site.close()
+	return nil
+}
+
+// rehearsal is how long a subject runs beforehand, if it does not serve earlier.
+const rehearsal = 10 * time.Second
+
+// rehearse starts the subject in a network of its own, of which nothing stays.
+func (m *measurement) rehearse(ctx context.Context, subject Subject) (err error) {
+	s := &session{measurement: m, subject: subject}
+	if s.site, err = newSite(ctx, m.cluster); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.site.close()) }()
+	if err := s.start(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, rehearsal, errTimeLimit)
+	defer cancel()
+	err = s.site.served(ctx, s.sampled(), func(int, time.Time) {})
+	if limited(ctx) {
+		err = nil
+	}
+	return errors.Join(err, s.run.stop())
 }

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/fairlead-lb/fairlead/test/bench/dataset"
@@ -126,46 +125,6 @@ func (s *site) served(ctx context.Context, targets []netip.AddrPort, found func(
 			}
 			if err := pause(ctx, begin); err != nil {
 				return fmt.Errorf("%s, the first of %d: %w", targets[open[0]], len(open), err)
-			}
-		}
-		return nil
-	})
-}
-
-// reached makes the changes by calling start, and connects to their VIPs until a connection has arrived at each new
-// endpoint. It returns when the first one arrived there; zero where none did before ctx ended. Of several changes, the last
-// arrival is the one to go by: see probe.
-func (s *site) reached(ctx context.Context, changes []change, start func() error) (arrivals []time.Time, err error) {
-	watch := s.backend.expect(changes)
-	defer s.backend.expect(nil)
-	probing, stop := context.WithCancel(ctx)
-	var probes sync.WaitGroup
-	probes.Go(func() { err = errors.Join(err, s.probe(probing, changes, watch)) })
-	if startErr := start(); startErr != nil {
-		stop()
-		probes.Wait()
-		return nil, startErr
-	}
-	probes.Wait()
-	stop()
-	return watch.arrivals(), err
-}
-
-// probe connects to the VIPs of the changes until each change has been seen, or ctx ends. It looks at one after the other,
-// not at all in turn: that would take as much of the processors as a quick subject does, and when the last one has been
-// seen is known all the same. It tries twice before it pauses: of two endpoints that take turns, the new one is met then,
-// and of many changes that are all there, none waits for the pauses of the others.
-func (s *site) probe(ctx context.Context, changes []change, watch *watch) error {
-	begin := time.Now()
-	return s.caller.Do(func() error {
-		for i, ch := range changes {
-			for tries := 0; !watch.seen(i); tries++ {
-				if tries > 0 && tries%2 == 0 && pause(ctx, begin) != nil {
-					return nil
-				}
-				if try(ch.vip, connectLimit) == nil {
-					watch.told() // whom it reached, the backend knows
-				}
 			}
 		}
 		return nil
