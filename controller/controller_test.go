@@ -263,6 +263,45 @@ func TestWhatIsRefusedCostsAChangeNothing(t *testing.T) {
 	}
 }
 
+// TestWhatCannotBeDeletedCostsAChangeNothing: nor what gets no weight 0. Each Service that goes has something that the kernel
+// refuses to let go.
+func TestWhatCannotBeDeletedCostsAChangeNothing(t *testing.T) {
+	const many = 100
+	for _, refused := range []string{"-e -t", "-d -t", "-D -t", "del FAIRLEAD-SERVED", "del FAIRLEAD-VIP", "addr del"} {
+		t.Run(refused, func(t *testing.T) {
+			r := newRig(t)
+			for n := range many {
+				r.set(service("web"+vip(n), vip(n)), endpoints(endpoint(n), "10.1.0.1"))
+			}
+			r.round()
+			r.refuse(refused)
+			for n := range many {
+				if refused == "-d -t" { // of a virtual server that stays
+					r.set(service("web"+vip(n), vip(n)), endpoints(endpoint(n)))
+				} else {
+					r.remove(named("web" + vip(n)))
+				}
+			}
+			r.round()
+			r.drained()
+			if r.c.trigger.round.patience == 0 {
+				t.Fatal("nothing failed")
+			}
+			before := r.messages()
+			r.set(service("other", "10.127.0.1"), endpoints("10.1.0.1"))
+			r.round()
+			const want = 5 // two entries, a virtual server, its real server, a binding
+			if got := r.messages() - before; got != want {
+				t.Errorf("a change of another Service costs %d messages, not %d", got, want)
+			}
+			r.refuse("")
+			r.later(lastRetry)
+			r.drained()
+			r.mustBeFresh("it works again")
+		})
+	}
+}
+
 // TestWhatIsRefusedIsNotTriedWithEachPortion: where every VIP is refused, a first round must not cost the square of
 // their number.
 func TestWhatIsRefusedIsNotTriedWithEachPortion(t *testing.T) {

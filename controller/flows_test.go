@@ -181,7 +181,7 @@ func TestFlowsThatCannotBeDeletedAreTriedAgain(t *testing.T) {
 	r.round()
 	r.flows.Add(stale) // the next packet
 	r.refuse("")
-	r.round()
+	r.later(lastRetry)
 	if text := r.flows.Dump(); text != "" {
 		t.Errorf("the endpoint has gone with the second try, and its flow is there: %s", text)
 	}

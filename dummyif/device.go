@@ -48,7 +48,10 @@ func (d *Device) Set(vip netip.Addr) {
 }
 
 // Unset makes the VIP undesired.
-func (d *Device) Unset(vip netip.Addr) { d.bindings.Unset(Binding{vip, d.route}) }
+func (d *Device) Unset(vip netip.Addr) {
+	delete(d.refused, Binding{vip, d.route})
+	d.bindings.Unset(Binding{vip, d.route})
+}
 
 // Desires reports whether the VIP is desired.
 func (d *Device) Desires(vip netip.Addr) bool {
@@ -153,10 +156,10 @@ func (d *Device) sees(b Binding, owned func(netip.Addr) bool) bool {
 }
 
 // Upsert binds what is pending, except the VIPs that ready refuses. What fails stays pending, and is not tried again before it
-// is Set anew, or Retry or Resync.
+// is Set or Unset, or Retry or Resync. It is the same with Prune.
 func (d *Device) Upsert(ready func(netip.Addr) bool) error { return d.apply(d.Upserts(ready)) }
 
-// Retry has Upsert try again what failed.
+// Retry has Upsert and Prune try again what failed.
 func (d *Device) Retry() { clear(d.refused) }
 
 // Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between them
@@ -184,7 +187,9 @@ func (d *Device) Write(ops []Op) []error { return d.kernel.Apply(ops) }
 func (d *Device) Prune(held, waits func(netip.Addr) bool) error {
 	var ops []Op
 	for b := range d.bindings.Prunes() {
+		_, refused := d.refused[b]
 		switch {
+		case refused:
 		case d.rebound(b) || !held(b.Addr):
 			ops = append(ops, Op{Verb: Unbind, Binding: b})
 		case waits(b.Addr):

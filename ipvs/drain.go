@@ -59,7 +59,7 @@ func (t *Table) drainsOn(key realKey) bool {
 func (t *Table) Drain(now time.Time) error {
 	var ops []Op
 	for k, s := range t.dirty {
-		if !t.connected(k) {
+		if _, stuck := t.stuck[k]; stuck || !t.connected(k) {
 			continue
 		}
 		for want, have := range s.difference() {
@@ -76,7 +76,7 @@ func (t *Table) Drain(now time.Time) error {
 		}
 		t.touch(k, s)
 	}
-	return t.apply(ops)
+	return t.apply(ops, t.stuck)
 }
 
 // DrainRemoved gives weight 0 to the real servers that were desired and are no longer, of virtual servers
@@ -84,7 +84,7 @@ func (t *Table) Drain(now time.Time) error {
 func (t *Table) DrainRemoved() error {
 	var ops []Op
 	for k, s := range t.dirty {
-		if !s.wanted {
+		if _, stuck := t.stuck[k]; stuck || !s.wanted {
 			continue
 		}
 		for want, have := range s.difference() {
@@ -96,7 +96,7 @@ func (t *Table) DrainRemoved() error {
 			}
 		}
 	}
-	return t.apply(ops)
+	return t.apply(ops, t.stuck)
 }
 
 // undrain ends the drain of a real server, if there is one: it is desired again, or gone.
@@ -272,7 +272,7 @@ func (t *Table) poll(k Key, now time.Time) error {
 func (t *Table) Prune(due func(Key) bool) error {
 	var ops []Op
 	for k, s := range t.dirty {
-		if !s.wanted && !due(k) {
+		if _, stuck := t.stuck[k]; stuck || !s.wanted && !due(k) {
 			continue
 		}
 		if s.there && !s.wanted && !t.Holds(k) {
@@ -288,7 +288,7 @@ func (t *Table) Prune(due func(Key) bool) error {
 			}
 		}
 	}
-	return t.apply(ops)
+	return t.apply(ops, t.stuck)
 }
 
 // Draining is the number of real servers that wait for their connections to end.

@@ -48,3 +48,22 @@ func TestRealServersInSomebodyElsesVirtualServerAreNotCountedOn(t *testing.T) {
 	r.mustSync()
 	r.holds(sortedDump(t, oneServer))
 }
+
+// TestAnAdditionThatIsRefusedKeepsNothingThere: of one virtual server, an endpoint cannot be added, and another one goes all
+// the same.
+func TestAnAdditionThatIsRefusedKeepsNothingThere(t *testing.T) {
+	r := newRig(t, drainTimeout)
+	r.want(oneServer)
+	r.mustSync()
+	r.fake.Fail = func(op Op) error {
+		if op.Verb == AddReal {
+			return syscall.ENOMEM
+		}
+		return nil
+	}
+	r.want(strings.ReplaceAll(oneServer, "10.1.0.6", "10.1.0.7"))
+	if err := r.sync(); !errors.Is(err, syscall.ENOMEM) {
+		t.Errorf("got %v", err)
+	}
+	r.holds(sortedDump(t, strings.ReplaceAll(oneServer, "10.1.0.6:443 -m -w 1", "10.1.0.6:443 -m -w 0")))
+}

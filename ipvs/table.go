@@ -32,7 +32,8 @@ type Table struct {
 	awaited map[Key]Reals    // those of them about which there is something to write
 	tooMany int              // see tooManyServers
 
-	refused map[Key]struct{} // since the last Retry
+	refused map[Key]struct{} // by Upsert, since the last Retry
+	stuck   map[Key]struct{} // the same, by Drain or Prune: neither must keep the other from its work
 
 	drainTimeout time.Duration         // 0: until the connections end
 	timeouts     map[Key]time.Duration // of virtual servers with another drain timeout
@@ -64,6 +65,7 @@ func NewTable(kernel Kernel, drainTimeout time.Duration) *Table {
 		dirty:        make(map[Key]*server),
 		waiting:      make(map[Key]*server),
 		refused:      make(map[Key]struct{}),
+		stuck:        make(map[Key]struct{}),
 		at:           make(map[netip.Addr][]Key),
 		unseen:       make(map[Key]struct{}),
 		awaited:      make(map[Key]Reals),
@@ -91,7 +93,7 @@ func (t *Table) SetMarks(marks fwmark.Range) { t.marks = marks }
 // Set makes the virtual server, with exactly these real servers, desired. Nothing is written. It
 // reports whether clients may have to be told: a real server is gone, or the first one has come.
 func (t *Table) Set(k Key, v VirtualServer, reals Reals) (turned bool) {
-	delete(t.refused, k)
+	t.free(k)
 	s := t.server(k)
 	wanted, config, before := s.wanted, s.desired, s.wantReals
 	s.desired, s.wanted = v.drainSafe(), true
@@ -101,6 +103,12 @@ func (t *Table) Set(k Key, v VirtualServer, reals Reals) (turned bool) {
 	}
 	t.touch(k, s)
 	return turned
+}
+
+// free has the next write try again what failed.
+func (t *Table) free(k Key) {
+	delete(t.refused, k)
+	delete(t.stuck, k)
 }
 
 func (t *Table) setReals(k Key, s *server, reals Reals) (turned bool) {
@@ -128,6 +136,7 @@ func (t *Table) Reals(k Key) Reals {
 
 // Unset makes the virtual server and all its real servers undesired. Nothing is written.
 func (t *Table) Unset(k Key) {
+	t.free(k)
 	s := t.server(k)
 	if s.wanted {
 		t.await(k, s.wantReals)
@@ -155,12 +164,15 @@ func (t *Table) Settled(k Key) bool {
 func (t *Table) HasAddr(addr netip.Addr) bool { return len(t.at[addr]) > 0 }
 
 // Upsert adds and changes what is pending, except the virtual servers that ready refuses: virtual
-// servers before their real servers, everything in one batch. What fails stays pending, and is not tried again before it is
-// Set anew, or Retry or a Resync: there may be very many of these.
-func (t *Table) Upsert(ready func(Key) bool) error { return t.apply(t.Upserts(ready)) }
+// servers before their real servers, everything in one batch. What fails stays pending, and is not tried again before its
+// virtual server is Set or Unset, or Retry or a Resync: there may be very many of these. It is the same with Drain and Prune.
+func (t *Table) Upsert(ready func(Key) bool) error { return t.apply(t.Upserts(ready), t.refused) }
 
-// Retry has Upsert try again what failed.
-func (t *Table) Retry() { clear(t.refused) }
+// Retry has Upsert, Drain and Prune try again what failed.
+func (t *Table) Retry() {
+	clear(t.refused)
+	clear(t.stuck)
+}
 
 // Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between them
 // what is desired may change.
@@ -186,17 +198,20 @@ func (t *Table) Upserts(ready func(Key) bool) []Op {
 func (t *Table) Write(ops []Op) []error { return t.kernel.Apply(ops) }
 
 // apply writes the operations, which are in the order of virtual servers and their addresses, and records
-// what happened.
-func (t *Table) apply(ops []Op) error {
+// what happened. The virtual servers of those that fail are put into failed.
+func (t *Table) apply(ops []Op, failed map[Key]struct{}) error {
 	if len(ops) == 0 {
 		return nil
 	}
-	return t.Record(ops, t.Write(ops))
+	return t.record(ops, t.Write(ops), failed)
 }
 
-// Record takes down what came of operations, and keeps their slice. Deleting what is already gone is success. Any other
-// disagreement with the kernel satisfies errors.Is with fs.ErrExist or fs.ErrNotExist: the caller should Resync.
-func (t *Table) Record(ops []Op, results []error) error {
+// Record takes down what came of an Upsert's operations, and keeps their slice. Any disagreement with the kernel satisfies
+// errors.Is with fs.ErrExist or fs.ErrNotExist: the caller should Resync. Drain and Prune do the same with theirs, but that
+// to delete what is already gone is success.
+func (t *Table) Record(ops []Op, results []error) error { return t.record(ops, results, t.refused) }
+
+func (t *Table) record(ops []Op, results []error, failed map[Key]struct{}) error {
 	t.messages += uint64(len(ops))
 	t.writes += uint64(len(ops))
 	var errs []error
@@ -209,7 +224,10 @@ func (t *Table) Record(ops []Op, results []error) error {
 		if results != nil {
 			mine = results[first:end]
 		}
-		errs = t.done(ops[first:end], mine, errs)
+		before := len(errs)
+		if errs = t.done(ops[first:end], mine, errs); len(errs) > before {
+			failed[ops[first].Key] = struct{}{}
+		}
 		first = end
 	}
 	t.ops = nlbatch.Kept(ops)
@@ -234,7 +252,6 @@ func (t *Table) done(ops []Op, results, errs []error) []error {
 			// else's, and nobody knows what else is in it. It stays pending.
 		case err != nil && (!deletion || !errors.Is(err, fs.ErrNotExist)):
 			errs = append(errs, fmt.Errorf("ipvsadm %s: %w", op, err))
-			t.refused[k] = struct{}{}
 		case op.Verb == AddServer || op.Verb == EditServer:
 			t.setThere(k, s, op.Server)
 		case op.Verb == DeleteServer:

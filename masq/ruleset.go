@@ -57,7 +57,10 @@ func (r *Ruleset) SetMark(e Entry, mark uint32) {
 }
 
 // Unset makes the entry undesired.
-func (r *Ruleset) Unset(e Entry) { r.entries.Unset(e) }
+func (r *Ruleset) Unset(e Entry) {
+	delete(r.refused, e)
+	r.entries.Unset(e)
+}
 
 // Has reports whether the entry is in the kernel, to the best of the ruleset's knowledge.
 func (r *Ruleset) Has(e Entry) bool { _, ok := r.entries.Actual(e); return ok }
@@ -204,12 +207,13 @@ func (r *Ruleset) EnsuresRules() func() (drift int, err error) {
 }
 
 // Upsert adds and changes what is pending, except the entries with a mark that ready refuses, in the
-// order of Sets. What fails stays pending, and is not tried again before it is Set anew, or Retry or a Resync.
+// order of Sets. What fails stays pending, and is not tried again before it is Set or Unset, or Retry or a Resync. It is
+// the same with Prune.
 func (r *Ruleset) Upsert(ready func(e Entry, mark uint32) bool) error {
 	return r.apply(r.Upserts(ready))
 }
 
-// Retry has Upsert try again what failed.
+// Retry has Upsert and Prune try again what failed.
 func (r *Ruleset) Retry() { clear(r.refused) }
 
 // Upserts is the first part of an Upsert: it returns what is to be written. Write and Record are the others. Between them
@@ -239,7 +243,9 @@ func (r *Ruleset) Write(ops []Op) []error { return r.kernel.Apply(ops) }
 func (r *Ruleset) Prune(held, waits func(Entry) bool) error {
 	var ops []Op
 	for e := range r.entries.Prunes() {
+		_, refused := r.refused[e]
 		switch {
+		case refused:
 		case !held(e):
 			ops = append(ops, Op{Delete: true, Entry: e})
 		case waits(e):
