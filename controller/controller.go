@@ -96,6 +96,7 @@ type Controller struct {
 	failed     error         // what the last round that retried said, or a later one
 	readable   bool          // nothing has been unreadable since the last whole Resync
 	audit      audit         // see audit.go
+	longest    time.Duration // see longestRound
 	auditWhole int           // virtual servers up to which an audit is not cut into sections
 	auditStep  int           // virtual servers whose real servers the next step of the audit reads
 	auditShare int           // and as many as it should, for the audit to take one period
@@ -136,7 +137,7 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 		Metrics:  newMetrics(k.Masq.Families(), feed),
 		lanes:    written,
 
-		beside: func(f func()) { go f() }, auditWhole: manyServers,
+		beside: func(f func()) { go f() }, auditWhole: manyServers, longest: longestRound,
 	}
 	if o.Rehearsal {
 		c.beside = func(f func()) { f() } // the kernels are not made for more

@@ -31,7 +31,7 @@ func looping(t *testing.T, edit func(*rig), test func(*testing.T, *rig)) {
 		defer synctest.Wait()
 		defer stop()
 		r := rigWith(t, 1_000)
-		r.now = time.Now()
+		r.now, r.c.longest = time.Now(), longestRound
 		edit(r)
 		go r.c.loop(ctx)
 		time.Sleep(time.Second)

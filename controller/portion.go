@@ -65,7 +65,7 @@ func (c *Controller) takesMore(began time.Time, services int) bool {
 	if !c.settled {
 		return any
 	}
-	return services > manyDirty && (any || c.coming()) && time.Since(began) < longestRound
+	return services > manyDirty && (any || c.coming()) && time.Since(began) < c.longest
 }
 
 // await waits for what is being read.
