@@ -175,9 +175,13 @@ func TestARoundOfManyTakesInWhatComesMeanwhile(t *testing.T) {
 
 // TestARoundOfManyTakesInWhatComesWhileItsLastPortionIsWritten: the reader had fallen behind for a moment.
 func TestARoundOfManyTakesInWhatComesWhileItsLastPortionIsWritten(t *testing.T) {
+	var coming atomic.Bool
 	looping(t, slowly(50*time.Millisecond), func(t *testing.T, r *rig) {
 		before, messages := r.writingRounds(), r.messages()
+		r.c.source.Coming = coming.Load
+		coming.Store(true) // until all have been told
 		r.grow(0, enough)
+		coming.Store(false)
 		time.Sleep(10 * time.Millisecond)
 		r.grow(enough, 100)
 		time.Sleep(time.Second)

@@ -9,6 +9,13 @@ export FAIRLEAD_TEST_KERNEL=1 # kernel tests are required: they fail where they 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 broken=()
+
+# reasons shows, for each test that has failed, where it said something last: the output of what it ran is above.
+reasons() {
+	awk '/^=== (RUN|CONT|NAME) / { name = $3 }
+		/^ +[a-z0-9_]+\.go:[0-9]+: / { said[name, ++many[name]] = substr($0, 1, 300) }
+		/^ *--- FAIL/ { print; for (i = many[$3] - 19; i <= many[$3]; i++) if (i > 0) print said[$3, i] }'
+}
 for package in "$@"; do
 	name=${package#./}
 	echo "=== $name"
@@ -27,7 +34,7 @@ fi
 passed=$(grep -c '^ *--- PASS' "$log")
 failed=$(grep -c '^ *--- FAIL' "$log")
 skipped=$(grep -c '^ *--- SKIP' "$log")
-[ "$failed" = 0 ] || { echo "failed:"; grep '^ *--- FAIL' "$log"; }
+[ "$failed" = 0 ] || { echo "failed, with the last of what each has said itself:"; reasons <"$log"; }
 [ "$skipped" = 0 ] || { echo "skipped${FAIRLEAD_VM:+, which nothing may be here}:"; grep '^ *--- SKIP' "$log"; }
 [ ${#broken[@]} = 0 ] || echo "not passed: ${broken[*]}"
 echo "$passed passed, $failed failed, $skipped skipped"
