@@ -130,7 +130,7 @@ func (s *stage) settle() {
 	}
 	must(s.t, err)
 	d := *s.proxy
-	d.t, d.limit = s.t, 3*time.Minute // kube-proxy starts dozens of processes for every change in mode ipvs
+	d.t, d.limit = s.t, proxyLimit // kube-proxy starts dozens of processes for every change in mode ipvs
 	d.eventually("done with all changes", func() error {
 		answer, err := lab.Ask(s.t.Context(), s.caller.Namespace, "tcp", fmt.Sprint("172.30.201.1:", port))
 		if err == nil && int32(answer.Local.Port()) != target {

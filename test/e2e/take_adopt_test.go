@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 )
 
 // theirs is what kube-proxy's mode ipvs had programmed, and what the kernel tells about addresses since then.
@@ -65,7 +64,6 @@ func (k *takeover) adopted(d *daemon, was *theirs) {
 	if !strings.Contains(was.servers, stale+":") || !strings.Contains(was.addrs, stale+"/") {
 		k.t.Fatalf("kube-proxy had not programmed %s", stale)
 	}
-	d.limit = time.Minute
 	d.eventually("rid of what kube-proxy served and nobody wants", func() error {
 		out, err := k.node.Run(k.t.Context(), "ip", "-o", "addr", "show", "dev", "kube-ipvs0")
 		if err == nil && (strings.Contains(out, stale+"/") || strings.Contains(out, stale6+"/") || strings.Contains(ipvs(k.t, k.node), stale+":")) {

@@ -86,7 +86,7 @@ func (k *takeover) documented(command, config string) []string {
 // serves waits until kube-proxy serves, by the command that docs/migration.md has for that.
 func (k *takeover) serves() {
 	k.t.Helper()
-	if out, err := k.node.Run(k.t.Context(), "timeout", "240", "bash", "-c", docServes); err != nil {
+	if out, err := k.node.Run(k.t.Context(), "timeout", fmt.Sprint(proxyLimit.Seconds()), "bash", "-c", docServes); err != nil {
 		k.t.Fatalf("%s: %v\n%s", docServes, err, out)
 	}
 }

@@ -124,10 +124,13 @@ func (d *daemon) kill() {
 	<-d.done //nolint:errcheck // it was killed
 }
 
+// proxyLimit is how long kube-proxy may take: in mode ipvs minutes, on a machine that has nothing else to do.
+const proxyLimit = 15 * time.Minute
+
 // served waits until everything answers.
 func (k *takeover) served(d *daemon) {
 	k.t.Helper()
-	d.limit = 4 * time.Minute
+	d.limit = proxyLimit
 	for _, to := range k.tcp {
 		k.answers(d, to)
 	}

@@ -153,7 +153,7 @@ func (f *traffic) count(what *atomic.Int64, to target, err error) {
 func (f *traffic) more(connections int64) {
 	f.t.Helper()
 	opened, pings := f.opened.Load()+connections, f.pings.Load()+2*longLived
-	for deadline := time.Now().Add(2 * time.Minute); f.opened.Load() < opened || f.pings.Load() < pings; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); f.opened.Load() < opened || f.pings.Load() < pings; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			f.t.Fatalf("%d connections opened, %d pings: the traffic does not go on", f.opened.Load(), f.pings.Load())
 		}
