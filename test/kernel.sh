@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Runs, inside the test VM, the compiled tests of the packages given as arguments, and the demo. Nothing
-# may be skipped there: a test that skips is a failure. On a host of yours, what would change the host
-# itself is skipped. Ends with a line that counts.
+# Runs, inside the test VM, the compiled tests of the packages given as arguments, and the demo. An argument may
+# be PACKAGE=PATTERN: only the tests whose names match are run then, and there must be some. Nothing may be
+# skipped there: a test that skips is a failure. On a host of yours, what would change the host itself is
+# skipped. Ends with a line that counts.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export FAIRLEAD_TEST_KERNEL=1 # kernel tests are required: they fail where they would skip
@@ -16,11 +17,14 @@ reasons() {
 		/^ +[a-z0-9_]+\.go:[0-9]+: / { said[name, ++many[name]] = substr($0, 1, 300) }
 		/^ *--- FAIL/ { print; for (i = many[$3] - 19; i <= many[$3]; i++) if (i > 0) print said[$3, i] }'
 }
+
 for package in "$@"; do
-	name=${package#./}
+	name=${package%%=*} pattern=
+	[ "$name" = "$package" ] || pattern=${package#*=}
+	name=${name#./}
 	echo "=== $name"
-	(cd "$name" && "$FAIRLEAD_CACHE/test/$name.test" -test.v -test.timeout 60m) 2>&1 | tee -a "$log" | grep --line-buffered -v '^=== \(RUN\|PAUSE\|CONT\|NAME\)'
-	[ "${PIPESTATUS[0]}" = 0 ] || broken+=("$name")
+	(cd "$name" && "$FAIRLEAD_CACHE/test/$name.test" -test.v -test.run "$pattern" -test.timeout 60m) 2>&1 | tee -a "$log" | grep --line-buffered -v '^=== \(RUN\|PAUSE\|CONT\|NAME\)'
+	{ [ "${PIPESTATUS[0]}" = 0 ] && ! grep -q '^testing: warning: no tests to run' "$log"; } || broken+=("$name")
 done
 
 echo "=== the demo"
