@@ -70,7 +70,7 @@ kernel: tools binaries render ## run the kernel, packet, end-to-end and takeover
 	$(GO_STATIC) -o $(BIN)/fairlead-demo ./test/demo
 	@run() { \
 		FAIRLEAD_TEST_BIN=$(BIN)/fairlead FAIRLEAD_TEST_RENDER=$(BIN)/render $(BIN)/cluster -peers -- \
-			$(BIN)/vm -timeout 1h -- bash test/kernel.sh $(KERNEL_PACKAGES); \
+			$(BIN)/vm -timeout 75m -- bash test/kernel.sh $(KERNEL_PACKAGES); \
 	}; \
 	run || { status=$$?; [ $$status = $(FROZEN) ] || exit $$status; \
 		echo "the virtual machine stood still, which tells nothing about what it ran: once more, in a new one"; run; }
