@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,17 +18,7 @@ import (
 // cleanup lets the open connections end.
 func (k *takeover) back(d *daemon, config string) *daemon {
 	k.t.Helper()
-	stream := k.tcp
-	if k.mode != "ipvs" {
-		// The node's own new connections come from the VIP as long as that is bound, and end with it.
-		stream = nil
-		for _, to := range k.tcp {
-			if to.from != k.node.Namespace {
-				stream = append(stream, to)
-			}
-		}
-	}
-	traffic := newTraffic(k.t, k.tcp, stream, k.udp)
+	traffic := newTraffic(k.t, k.tcp, k.opened(), k.udp)
 	traffic.mayMiss = int64(len(traffic.talkers)) // one of each flow may be under way when it moves
 	traffic.evidence = k.connection
 	traffic.more(50)
@@ -56,6 +47,20 @@ func (k *takeover) back(d *daemon, config string) *daemon {
 	k.unharmed()
 	k.served(proxy)
 	return proxy
+}
+
+// opened are the targets of new connections on the way back: all but those that docs/migration.md says do not survive.
+func (k *takeover) opened() (list []target) {
+	for _, to := range k.tcp {
+		// The node's own come from the VIP as long as that is bound, and end with it.
+		own := k.mode != "ipvs" && to.from == k.node.Namespace
+		// kube-proxy drops these between its first writes of table filter and of table nat.
+		dropped := k.mode == "iptables" && to.name == string(balancer) && slices.Contains([]string{k.guarded.at(balancer, tcp4), k.guarded.at(balancer, tcp6)}, to.addr)
+		if !own && !dropped {
+			list = append(list, to)
+		}
+	}
+	return list
 }
 
 // drain starts the cleanup and waits until kube-proxy's rules are the only ones for new traffic.

@@ -49,6 +49,7 @@ type takeover struct {
 
 	services []*svc
 	stale    *svc // goes while no proxy runs
+	guarded  *svc // its load balancer has source ranges
 	tcp, udp []target
 	before   map[string]string // rules of others, by program
 }
@@ -80,6 +81,9 @@ func (k *takeover) serveKind(i int) *svc {
 		edits = append(edits, ranges("192.168.77.0/24", "172.17.0.0/16", "fd00::/16"))
 	}
 	v := k.serve(with, edits...)
+	if i == 10 {
+		k.guarded = v
+	}
 	k.api.endpoints(v.name, k.a, k.b, k.c, k.remote)
 	k.targets(v, with, i)
 	return v
