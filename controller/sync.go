@@ -155,7 +155,7 @@ func (c *Controller) finishSync(now time.Time, busy bool) error {
 		errs = append(errs,
 			c.masq.Prune(c.guarded(), c.lingers), // so that nobody is led to what drains
 			c.ipvs.Drain(now),
-			c.ipvs.Expire(now, busy), // what drains can wait for what comes
+			c.ipvs.Expire(now, func() bool { return busy || c.dirty.len() > 0 }), // what drains can wait for what comes
 			c.pruneBindings(),
 			c.ipvs.Prune(byAddress),
 			c.masq.Prune(c.guarded(), c.lingers),

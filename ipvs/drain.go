@@ -17,10 +17,14 @@ import (
 // There is no list of drains to lose: a drain is a real server that is there and not desired. After
 // a restart it is found again by Resync and drains on, with a fresh deadline.
 
+// When the connections of a virtual server that drains are looked at. IPVS remembers a connection that has ended for ten
+// seconds after a reset, and for a minute or two otherwise (tcp_timeouts in net/netfilter/ipvs/ip_vs_proto_tcp.c). So what
+// is not idle at the first look will not be for some time, and to look often costs more than a deletion that is late.
 const (
-	firstPoll = time.Second     // most short connections are over by then
-	laterPoll = 5 * time.Second // one read for each virtual server that drains
-	maxPolls  = 64              // reads in one Expire, so that a mass drain cannot stall a sync
+	firstPoll = time.Second      // what nobody has used lately is idle then
+	laterPoll = 10 * time.Second // after the look before, or as long as it has drained already
+	longPoll  = 30 * time.Second // but not longer
+	maxPolls  = 64               // looks in one Expire, so that a mass drain cannot stall a sync
 )
 
 type realKey struct {
@@ -29,6 +33,7 @@ type realKey struct {
 }
 
 type drain struct {
+	since    time.Time
 	deadline time.Time // zero: none
 	poll     time.Time
 }
@@ -131,7 +136,7 @@ func (t *Table) connected(k Key) bool {
 
 // drain begins the drain of a real server.
 func (t *Table) drain(key realKey, now time.Time) {
-	d := drain{}
+	d := drain{since: now}
 	timeout, special := t.timeouts[key.server]
 	if !special {
 		timeout = t.drainTimeout
@@ -212,8 +217,9 @@ func (t *Table) noteLingered(k Key) {
 func (d drain) over() bool { return d == drain{} }
 
 // Expire ends the drains that are idle, by a bounded number of reads, or past their deadline. Their
-// real servers are deleted by the next Prune. While the caller is busy, nothing is read that can wait.
-func (t *Table) Expire(now time.Time, busy bool) error {
+// real servers are deleted by the next Prune. While the caller is busy, nothing is read that can wait, and
+// when it becomes busy, nothing more.
+func (t *Table) Expire(now time.Time, busy func() bool) error {
 	forced := make(map[Key]struct{})
 	for key := range t.deadlines.until(now) {
 		t.drains[key] = drain{}
@@ -224,18 +230,16 @@ func (t *Table) Expire(now time.Time, busy bool) error {
 		t.touch(k, t.servers[k])
 	}
 	late := time.Duration(0)
-	if busy {
+	if busy() {
 		late = laterPoll
 	}
-	due := make(map[Key]struct{})
+	var errs []error
+	polls := 0
 	for key := range t.polls.until(now.Add(-late)) {
-		if due[key.server] = struct{}{}; len(due) == maxPolls {
+		errs = append(errs, t.poll(key.server, now))
+		if polls++; polls == maxPolls || late == 0 && busy() {
 			break
 		}
-	}
-	var errs []error
-	for k := range due {
-		errs = append(errs, t.poll(k, now))
 	}
 	return errors.Join(errs...)
 }
@@ -260,7 +264,8 @@ func (t *Table) poll(k Key, now time.Time) error {
 			t.drains[key] = drain{}
 			continue
 		}
-		t.pollAt(key, t.drains[key], now.Add(laterPoll))
+		d := t.drains[key]
+		t.pollAt(key, d, now.Add(min(max(now.Sub(d.since), laterPoll), longPoll)))
 	}
 	t.touch(k, s)
 	return err

@@ -136,7 +136,7 @@ func TestWithoutATimeoutADrainLastsAsLongAsItsConnections(t *testing.T) {
 	r.later(1000 * time.Hour)
 	r.wrote("")
 	r.fake.SetConnections(webKey, second, 0)
-	r.later(laterPoll)
+	r.later(longPoll)
 	r.wrote(secondGoes)
 }
 
@@ -199,7 +199,7 @@ func TestAVirtualServerStaysUntilItsLastConnectionEnds(t *testing.T) {
 	}
 	r.fake.SetConnections(webKey, second, 0)
 	r.now = r.now.Add(laterPoll)
-	if err := r.Expire(r.now, false); err != nil {
+	if err := r.Expire(r.now, idle); err != nil {
 		t.Fatal(err)
 	}
 	if r.Holds(webKey) || r.HoldsAddr(webKey.Addr.Addr(), always) {
@@ -259,7 +259,7 @@ func TestOneSyncReadsABoundedNumberOfServers(t *testing.T) {
 		r.now = r.now.Add(c.after)
 		r.fake.Messages = 0
 		before := r.Messages()
-		if err := r.Expire(r.now, false); err != nil {
+		if err := r.Expire(r.now, idle); err != nil {
 			t.Fatal(err)
 		}
 		if r.fake.Messages != c.reads || r.Messages()-before != uint64(c.reads) {
@@ -312,7 +312,7 @@ func TestNextDrainIsTheEarliestPollOrDeadline(t *testing.T) {
 	r.later(time.Second)
 	check("the deadline is before the next poll", "3s")
 	r.now = r.now.Add(2 * time.Second)
-	if err := r.Expire(r.now, false); err != nil {
+	if err := r.Expire(r.now, idle); err != nil {
 		t.Fatal(err)
 	}
 	check("what is over waits for a Prune, not for the clock", "none")
@@ -343,7 +343,7 @@ func TestAPollThatFailsIsAnErrorAndTriedAgain(t *testing.T) {
 	kernel := &unreadable{Fake: r.fake, reals: map[Key]error{webKey: syscall.ENOBUFS}}
 	r.kernel = kernel
 	r.now = r.now.Add(firstPoll)
-	if err := r.Expire(r.now, false); !errors.Is(err, syscall.ENOBUFS) || !strings.Contains(err.Error(), webKey.String()) {
+	if err := r.Expire(r.now, idle); !errors.Is(err, syscall.ENOBUFS) || !strings.Contains(err.Error(), webKey.String()) {
 		t.Fatalf("got %v", err)
 	}
 	if next, any := r.NextDrain(); !any || next != r.now.Add(laterPoll) {
@@ -366,15 +366,58 @@ func TestWhoIsBusyReadsNothingThatCanWait(t *testing.T) {
 		after time.Duration
 		busy  bool
 		reads bool
-	}{{firstPoll, true, false}, {laterPoll, true, true}, {laterPoll, true, false}, {0, false, true}} {
+	}{{firstPoll, true, false}, {laterPoll, true, true}, {firstPoll + laterPoll, true, false}, {0, false, true}} {
 		r.now = r.now.Add(step.after)
 		r.fake.SetConnections(webKey, netip.MustParseAddrPort("10.1.0.1:8080"), 1) // so that it goes on
 		before := r.fake.Messages
-		if err := r.Expire(r.now, step.busy); err != nil {
+		if err := r.Expire(r.now, func() bool { return step.busy }); err != nil {
 			t.Fatal(err)
 		}
 		if reads := r.fake.Messages > before; reads != step.reads {
 			t.Errorf("%s later, busy %v: read %v, want %v", step.after, step.busy, reads, step.reads)
+		}
+	}
+}
+
+// TestWhatDrainsForLongIsLookedAtMoreRarely: the first two minutes had cost 25 reads.
+func TestWhatDrainsForLongIsLookedAtMoreRarely(t *testing.T) {
+	r := draining(t, 0)
+	var seconds []int
+	for second := range 121 {
+		before := r.fake.Messages
+		if err := r.Expire(r.now.Add(time.Duration(second)*time.Second), idle); err != nil {
+			t.Fatal(err)
+		}
+		if r.fake.Messages > before {
+			seconds = append(seconds, second)
+		}
+	}
+	if diff := cmp.Diff([]int{1, 11, 22, 44, 74, 104}, seconds); diff != "" {
+		t.Errorf("read in these seconds of the drain (-want +got):\n%s", diff)
+	}
+}
+
+// TestWhoBecomesBusyReadsNothingMore: a change does not wait for 64 reads.
+func TestWhoBecomesBusyReadsNothingMore(t *testing.T) {
+	const servers = 5
+	r := newRig(t, drainTimeout)
+	r.want(many(servers))
+	r.mustSync()
+	r.want("")
+	r.mustSync()
+	r.now = r.now.Add(firstPoll)
+	r.fake.Messages = 0
+	for _, want := range []int{1, servers} { // one in which a change comes, then all others
+		asked := 0
+		comes := func() bool {
+			asked++
+			return want == 1 && asked > 1
+		}
+		if err := r.Expire(r.now, comes); err != nil {
+			t.Fatal(err)
+		}
+		if r.fake.Messages != want {
+			t.Errorf("%d reads, want %d", r.fake.Messages, want)
 		}
 	}
 }

@@ -30,6 +30,9 @@ func newRig(t testing.TB, drainTimeout time.Duration) *rig {
 	return &rig{t, NewTable(fake, drainTimeout), fake, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
+// idle is a caller of Expire who has nothing else to do.
+func idle() bool { return false }
+
 // want makes a table, written as ipvsadm saves it, desired, and nothing else.
 func (r *rig) want(text string) {
 	desired := map[Key]map[netip.AddrPort]RealServer{}
@@ -54,7 +57,7 @@ func (r *rig) want(text string) {
 // sync is what the controller does, without the other packages.
 func (r *rig) sync() error {
 	r.Retry()
-	return errors.Join(r.Upsert(always), r.Drain(r.now), r.Expire(r.now, false), r.Prune(always))
+	return errors.Join(r.Upsert(always), r.Drain(r.now), r.Expire(r.now, idle), r.Prune(always))
 }
 
 func (r *rig) mustSync() {
