@@ -103,6 +103,23 @@ func TestOvertakenAppointmentsDoNotGather(t *testing.T) {
 	}
 }
 
+// TestNoDrainLosesItsDeadline: what has been overtaken is thrown out of a calendar while a drain begins, and the deadline of
+// that one once went with it.
+func TestNoDrainLosesItsDeadline(t *testing.T) {
+	table, now := NewTable(NewFake(), time.Hour), time.Now()
+	at := func(i int) realKey {
+		return realKey{Key{Addr: netip.MustParseAddrPort("10.96.0.10:80"), Protocol: TCP}, netip.AddrPortFrom(netip.MustParseAddr("10.1.0.1"), uint16(i))}
+	}
+	table.drain(at(0), now) // goes on, so that the others stay behind it in the calendar
+	for i := 1; i <= 3*fewAppointments; i++ {
+		table.drain(at(i), now.Add(time.Duration(i)))
+		if !slices.ContainsFunc(table.deadlines.list, func(a appointment) bool { return a.key == at(i) }) {
+			t.Fatalf("drain %d has no deadline in the calendar", i)
+		}
+		table.undrain(at(i).server, at(i).real)
+	}
+}
+
 func TestInactiveConnectionsAreWaitedForToo(t *testing.T) {
 	for _, c := range []struct {
 		status RealStatus
@@ -379,7 +396,7 @@ func TestWhoIsBusyReadsNothingThatCanWait(t *testing.T) {
 	}
 }
 
-// TestWhatDrainsForLongIsLookedAtMoreRarely: the first two minutes had cost 25 reads.
+// TestWhatDrainsForLongIsLookedAtMoreRarely: the first two minutes had cost 24 reads.
 func TestWhatDrainsForLongIsLookedAtMoreRarely(t *testing.T) {
 	r := draining(t, 0)
 	var seconds []int
