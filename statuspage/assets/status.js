@@ -58,7 +58,7 @@ function problemsOf(s) {
     list.push({ kind: s.lastError.current ? "bad" : "quiet", sign: s.lastError.current ? "!" : "✓", at: s.lastError.at,
       text: s.lastError.current ? s.lastError.text : `put right: ${s.lastError.text}` });
   }
-  for (const p of s.problems) list.push({ kind: "bad", sign: "!", text: `${p.reason}: ${plural(p.count, "problem")}`, state: "refused,lost" });
+  for (const p of s.problems) list.push({ kind: "bad", sign: "!", text: `${p.reason}: ${plural(p.count, "problem")}`, state: "pending,impaired,lost" });
   for (const note of s.notes) list.push({ kind: "warn", sign: "!", text: note });
   const none = (n, what) => n && list.push({ kind: "warn", sign: "○", text: `${plural(n, "Service")} without an endpoint on this node for its ${what} policy Local` });
   none(s.noLocalEndpoints.external, "external traffic");
