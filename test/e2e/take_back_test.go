@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +54,7 @@ func (k *takeover) opened() (list []target) {
 		// The node's own come from the VIP as long as that is bound, and end with it.
 		own := k.mode != "ipvs" && to.from == k.node.Namespace
 		// kube-proxy drops these between its first writes of table filter and of table nat.
-		dropped := k.mode == "iptables" && to.name == string(balancer) && slices.Contains([]string{k.guarded.at(balancer, tcp4), k.guarded.at(balancer, tcp6)}, to.addr)
+		dropped := k.mode == "iptables" && to == k.guarded
 		if !own && !dropped {
 			list = append(list, to)
 		}

@@ -49,8 +49,8 @@ type takeover struct {
 
 	services []*svc
 	stale    *svc // goes while no proxy runs
-	guarded  *svc // its load balancer has source ranges
 	tcp, udp []target
+	guarded  target            // of those: a load balancer with source ranges
 	before   map[string]string // rules of others, by program
 }
 
@@ -81,9 +81,6 @@ func (k *takeover) serveKind(i int) *svc {
 		edits = append(edits, ranges("192.168.77.0/24", "172.17.0.0/16", "fd00::/16"))
 	}
 	v := k.serve(with, edits...)
-	if i == 10 {
-		k.guarded = v
-	}
 	k.api.endpoints(v.name, k.a, k.b, k.c, k.remote)
 	k.targets(v, with, i)
 	return v
@@ -93,7 +90,11 @@ func (k *takeover) serveKind(i int) *svc {
 func (k *takeover) targets(v *svc, with []frontend, i int) {
 	add := func(from *lab.Namespace, f frontend) {
 		w := []way{tcp4, tcp6}[i/4%2]
-		k.tcp = append(k.tcp, target{from, string(f), v.at(f, w)})
+		to := target{from, string(f), v.at(f, w)}
+		k.tcp = append(k.tcp, to)
+		if f == balancer && len(v.object.Spec.LoadBalancerSourceRanges) > 0 {
+			k.guarded = to
+		}
 		if i < 8 {
 			u := []way{udp4, udp6}[i/4%2]
 			k.udp = append(k.udp, target{from, string(f), v.at(f, u)})
