@@ -81,6 +81,7 @@ type Controller struct {
 	healthChecks *healthcheck.Servers
 	relay        *relay.Relay
 	relays       map[types.NamespacedName][]netip.AddrPort
+	relayFor     map[netip.AddrPort]types.NamespacedName // who has a relay: the one that was claimed last
 
 	ipvs    *ipvs.Table
 	dummyif *dummyif.Device
@@ -133,6 +134,7 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 		problems: newProblems(),
 		settings: newSettings(),
 		relays:   make(map[types.NamespacedName][]netip.AddrPort),
+		relayFor: make(map[netip.AddrPort]types.NamespacedName),
 		Health:   newHealth(healthLimit(o.SyncPeriod), k.Masq.Families()),
 		Metrics:  newMetrics(k.Masq.Families(), feed),
 		lanes:    written,

@@ -68,7 +68,8 @@ func (c *Controller) answerHealthChecks(name types.NamespacedName, h render.Heal
 }
 
 // replaceRelays makes the Service's relays exactly these. A relay that two Services want is the one's
-// that was rendered last: the API server gives out a node port once.
+// that was claimed last: the API server gives out a node port once. In one round the one that gets a node port may be
+// claimed before the one that loses it, which must not close it then.
 func (c *Controller) replaceRelays(name types.NamespacedName, now []render.Relay) {
 	before := c.relays[name]
 	if len(before) == 0 && len(now) == 0 {
@@ -83,10 +84,12 @@ func (c *Controller) replaceRelays(name types.NamespacedName, now []render.Relay
 		keep[r.Listen] = true
 		c.relay.Set(r.Listen, r.Targets, r.Sticky)
 		c.relays[name] = append(c.relays[name], r.Listen)
+		c.relayFor[r.Listen] = name
 	}
 	for _, listen := range before {
-		if !keep[listen] {
+		if !keep[listen] && c.relayFor[listen] == name {
 			c.relay.Unset(listen)
+			delete(c.relayFor, listen)
 		}
 	}
 }
