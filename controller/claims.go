@@ -278,6 +278,9 @@ func (c *claims) claim(key ipvs.Key, me claimant) (it *claim, woken []types.Name
 		c.servers[key] = it
 		return it, nil
 	}
+	if slices.Contains(it.claimants, me) {
+		return it, nil // there may be very many, each of which asks
+	}
 	before := it.claimants[0]
 	it.without(me.name)
 	it.claimants = append(it.claimants, me)

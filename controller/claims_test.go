@@ -1,12 +1,15 @@
 package controller
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
 // TestAnAddressOfTwoServicesGoesByKindThenByAge: a cluster IP has been given out by the API server and
@@ -122,4 +125,27 @@ func TestOnePortOfAnAddressMayBeAnothers(t *testing.T) {
 	r.round()
 	r.drained()
 	r.mustHold("")
+}
+
+// TestManyThatNameOneAddressAreEachLookedAtOnce: each one that had the address and goes wakes all others, and each of
+// these was rendered as often as it was woken.
+func TestManyThatNameOneAddressAreEachLookedAtOnce(t *testing.T) {
+	const all, gone = 250, 200
+	r := newRig(t)
+	name := func(i int) string { return fmt.Sprintf("svc-%03d", i) }
+	for i := range all {
+		r.set(service(name(i), fmt.Sprintf("10.96.0.%d", i+1), externalIPs("203.0.113.1"), created(time.Unix(100, 0))), endpoints("10.1.0.1"))
+	}
+	r.round()
+	before := testutil.ToFloat64(r.c.Metrics.renders)
+	for i := range gone {
+		r.remove(named(name(i)))
+	}
+	r.round()
+	if renders := testutil.ToFloat64(r.c.Metrics.renders) - before; renders > gone+all {
+		t.Errorf("%v renders for %d deletions among %d", renders, gone, all)
+	}
+	if owner := r.c.claims.servers[r.key("203.0.113.1:80", ipvs.TCP)].claimants[0].name; owner != named(name(gone)) {
+		t.Errorf("%s has the address, want %s", owner, name(gone))
+	}
 }

@@ -132,15 +132,23 @@ func (c *Controller) sync(p portion, now time.Time) error {
 	return err
 }
 
-// claimAll claims what Services want, and what those want that this wakes.
+// claimAll claims what Services want, and what those want that this wakes: each once, however many wake it.
 func (c *Controller) claimAll(services []rendered) {
-	var woken []types.NamespacedName
-	for i := range services {
-		woken = append(woken, c.claim(&services[i])...)
+	woken := make(map[types.NamespacedName]struct{})
+	wake := func(names []types.NamespacedName) {
+		for _, name := range names {
+			woken[name] = struct{}{}
+		}
 	}
-	for ; len(woken) > 0; woken = woken[1:] {
-		r := c.lookAt(woken[0])
-		woken = append(woken, c.claim(&r)...)
+	for i := range services {
+		wake(c.claim(&services[i]))
+	}
+	for len(woken) > 0 {
+		for name := range woken {
+			delete(woken, name) // it may be woken again
+			r := c.lookAt(name)
+			wake(c.claim(&r))
+		}
 	}
 }
 
