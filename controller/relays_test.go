@@ -31,15 +31,22 @@ func TestWhoLosesANodePortDoesNotCloseTheRelayOfWhoGotIt(t *testing.T) {
 	defer c.relay.Close()
 	wanted := []render.Relay{{Listen: at, Targets: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}}} // which refuses
 
-	c.replaceRelays(loses, wanted)
-	c.replaceRelays(gets, wanted)
-	c.replaceRelays(loses, nil)
-	if !listens(at, true) {
-		t.Error("the one that lost the node port has closed it")
-	}
-	c.replaceRelays(gets, nil)
-	if listens(at, false) {
-		t.Error("nobody wants the node port, and it is open")
+	for _, getsFirst := range []bool{true, false} {
+		c.replaceRelays(loses, wanted)
+		if getsFirst {
+			c.replaceRelays(gets, wanted)
+			c.replaceRelays(loses, nil)
+		} else {
+			c.replaceRelays(loses, nil)
+			c.replaceRelays(gets, wanted)
+		}
+		if !listens(at, true) {
+			t.Errorf("claimed first by the one that gets the node port, %v: it is closed", getsFirst)
+		}
+		c.replaceRelays(gets, nil)
+		if listens(at, false) {
+			t.Error("nobody wants the node port, and it is open")
+		}
 	}
 }
 

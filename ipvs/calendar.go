@@ -22,13 +22,14 @@ type appointment struct {
 // fewAppointments are kept without asking whether they have been overtaken.
 const fewAppointments = 64
 
-// add makes an appointment. About so many can hold at most.
+// add makes an appointment. About so many can hold at most. It need not hold yet: only those before it are asked whether
+// they do.
 func (c *calendar) add(at time.Time, key realKey, most int) {
-	heap.Push(&c.list, appointment{at, key})
-	if len(c.list) > 2*most+fewAppointments {
+	if len(c.list) >= 2*most+fewAppointments {
 		c.list = slices.Clip(slices.DeleteFunc(c.list, func(a appointment) bool { return !c.holds(a.key, a.at) }))
 		heap.Init(&c.list)
 	}
+	heap.Push(&c.list, appointment{at, key})
 }
 
 // next returns when the first appointment is.

@@ -143,11 +143,9 @@ func (t *Table) drain(key realKey, now time.Time) {
 	}
 	if timeout > 0 {
 		d.deadline = now.Add(timeout)
-	}
-	t.pollAt(key, d, now.Add(firstPoll))
-	if timeout > 0 { // behind the drain itself: a calendar throws away what does not hold
 		t.deadlines.add(d.deadline, key, len(t.drains))
 	}
+	t.pollAt(key, d, now.Add(firstPoll))
 }
 
 // pollAt has the connections of a real server that drains looked at then.

@@ -163,6 +163,28 @@ func TestTheScriptsMakeNoMarkup(t *testing.T) {
 	}
 }
 
+// TestLinksToServicesOfAStateNameAChoice: one that names a state which does not exist would show nothing, and leave the box
+// for the state empty.
+func TestLinksToServicesOfAStateNameAChoice(t *testing.T) {
+	script, err := assets.ReadFile("assets/status.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := assets.ReadFile("assets/index.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := regexp.MustCompile(`state: "([^"]*)"`).FindAllStringSubmatch(string(script), -1)
+	if len(links) == 0 {
+		t.Error("the script makes no link")
+	}
+	for _, link := range links {
+		if !strings.Contains(string(page), `<option value="`+link[1]+`">`) {
+			t.Errorf("the page has no choice of the state %q", link[1])
+		}
+	}
+}
+
 func TestOnlySoManyQuestionsAtOnce(t *testing.T) {
 	f := fake{asked: make(chan struct{})}
 	server := httptest.NewServer(Handler(f, f))
