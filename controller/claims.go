@@ -26,8 +26,8 @@ type claims struct {
 
 	servers map[ipvs.Key]*claim
 	names   map[types.NamespacedName]*held
-	vips    counts
-	hairpin counts
+	vips    counts[netip.Addr]
+	shared  counts[masq.Entry]                               // of no single virtual server: of Hairpin and of Health
 	wanted  map[netip.Addr]map[types.NamespacedName]struct{} // addresses that could be somebody else's, and who wants them
 
 	starved map[types.NamespacedName]struct{} // Services without a mark that they need
@@ -44,7 +44,7 @@ type claims struct {
 func (c *claims) expect(services int) {
 	c.servers = make(map[ipvs.Key]*claim, services)
 	c.names = make(map[types.NamespacedName]*held, services)
-	c.vips = make(counts, services)
+	c.vips = make(counts[netip.Addr], services)
 	c.ipvs.Expect(services)
 	c.dummyif.Expect(services)
 	c.masq.Expect(2 * services) // of the VIP, and of the frontend
@@ -87,7 +87,7 @@ type held struct {
 	servers  []ipvs.Key
 	locals   map[ipvs.Key]struct{} // by mark
 	owners   map[markOwner]struct{}
-	hairpin  []netip.Addr
+	shared   []masq.Entry
 	external []netip.Addr
 
 	noLocalInternal, noLocalExternal bool
@@ -108,8 +108,8 @@ func newClaims(i *ipvs.Table, d *dummyif.Device, m *masq.Ruleset, numbers fwmark
 		}),
 		servers: make(map[ipvs.Key]*claim),
 		names:   make(map[types.NamespacedName]*held),
-		vips:    make(counts),
-		hairpin: make(counts),
+		vips:    make(counts[netip.Addr]),
+		shared:  make(counts[masq.Entry]),
 		wanted:  make(map[netip.Addr]map[types.NamespacedName]struct{}),
 		starved: make(map[types.NamespacedName]struct{}),
 		turned:  make(map[ipvs.Key]struct{}),
@@ -132,7 +132,7 @@ func (c *claims) replace(name types.NamespacedName, created time.Time, r render.
 		it = new(held)
 	}
 	before, now := *it, held{
-		servers: it.servers, hairpin: r.Hairpin, external: r.External,
+		servers: it.servers, shared: sharedEntries(&r), external: r.External,
 		noLocalInternal: r.NoLocalInternal, noLocalExternal: r.NoLocalExternal,
 	}
 	c.noLocalInternal += change(before.noLocalInternal, now.noLocalInternal)
@@ -155,7 +155,7 @@ func (c *claims) replace(name types.NamespacedName, created time.Time, r render.
 			c.turn(server.Key)
 		}
 	}
-	c.replaceHairpin(before.hairpin, now.hairpin)
+	c.replaceShared(before.shared, now.shared)
 	c.replaceWanted(name, before.external, now.external)
 	if len(now.servers) == 0 && len(now.external) == 0 {
 		delete(c.names, name)
@@ -329,15 +329,15 @@ func (c *claim) others(name types.NamespacedName) (names []types.NamespacedName)
 	return names
 }
 
-func (c *claims) replaceHairpin(before, now []netip.Addr) {
-	for _, addr := range now {
-		if c.hairpin.add(addr) {
-			c.masq.Set(masq.Entry{Set: masq.Hairpin, Addr: addr})
+func (c *claims) replaceShared(before, now []masq.Entry) {
+	for _, e := range now {
+		if c.shared.add(e) {
+			c.masq.Set(e)
 		}
 	}
-	for _, addr := range before {
-		if c.hairpin.remove(addr) {
-			c.masq.Unset(masq.Entry{Set: masq.Hairpin, Addr: addr})
+	for _, e := range before {
+		if c.shared.remove(e) {
+			c.masq.Unset(e)
 		}
 	}
 }

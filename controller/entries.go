@@ -24,8 +24,7 @@ func appendEntries(list []entry, s *render.Server, mark uint32) []entry {
 	}
 	add(s.Masquerade, masq.Masquerade, 0)
 	add(s.Outside != render.OutsideAlike, masq.Local, mark)
-	add(s.Drop, masq.Drop, 0)
-	add(s.Restricted, masq.Restricted, 0)
+	add(s.Drop || s.Restricted, masq.Restricted, 0)
 	for _, cidr := range s.Sources {
 		allowed := frontend(masq.Allowed, s.Key)
 		allowed.Source = cidr
@@ -46,21 +45,37 @@ func keyOf(e masq.Entry) ipvs.Key {
 	return ipvs.Key{Addr: netip.AddrPortFrom(e.Addr, e.Port), Protocol: ipvs.Protocol(e.Protocol)}
 }
 
-// counts says how many need an address.
-type counts map[netip.Addr]int
+// sharedEntries returns what the sets say about a Service that is not about one of its virtual servers, and may be wanted
+// by another Service as well.
+func sharedEntries(r *render.Rendered) []masq.Entry {
+	if len(r.Hairpin)+len(r.Health.At) == 0 {
+		return nil
+	}
+	list := make([]masq.Entry, 0, len(r.Hairpin)+len(r.Health.At))
+	for _, addr := range r.Hairpin {
+		list = append(list, masq.Entry{Set: masq.Hairpin, Addr: addr})
+	}
+	for _, addr := range r.Health.At {
+		list = append(list, masq.Entry{Set: masq.Health, Addr: addr, Port: r.Health.Port, Protocol: uint8(ipvs.TCP)})
+	}
+	return list
+}
+
+// counts says how many need something.
+type counts[K comparable] map[K]int
 
 // add reports whether this is the first one.
-func (c counts) add(addr netip.Addr) bool {
+func (c counts[K]) add(it K) bool {
 	before := len(c)
-	c[addr]++
+	c[it]++
 	return len(c) > before
 }
 
 // remove reports whether this was the last one.
-func (c counts) remove(addr netip.Addr) bool {
-	if c[addr]--; c[addr] > 0 {
+func (c counts[K]) remove(it K) bool {
+	if c[it]--; c[it] > 0 {
 		return false
 	}
-	delete(c, addr)
+	delete(c, it)
 	return true
 }

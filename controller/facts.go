@@ -96,9 +96,18 @@ func (c *Controller) followFacts() error {
 	return nil
 }
 
+// listenForHealthChecks listens where node ports are served, everywhere where that is everywhere, as kube-proxy does: a load
+// balancer may ask at a VIP.
 func (c *Controller) listenForHealthChecks(ports []netip.Addr) {
 	if c.options.NodePorts.All || len(ports) == 0 {
-		ports = nil // everywhere, as kube-proxy does
+		c.healthChecks.Addresses(nil)
+		return
+	}
+	for _, cidr := range c.options.NodePorts.CIDRs {
+		if cidr.Bits() == 0 { // all of a family
+			same := func(addr netip.Addr) bool { return addr.Is4() == cidr.Addr().Is4() }
+			ports = append(slices.DeleteFunc(slices.Clone(ports), same), cidr.Masked().Addr())
+		}
 	}
 	c.healthChecks.Addresses(ports)
 }

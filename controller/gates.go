@@ -78,7 +78,7 @@ func (c *Controller) guarded() func(masq.Entry) bool {
 			return true
 		case e.Set == masq.VIPs:
 			return c.dummyif.Has(e.Addr)
-		case e.Set == masq.Hairpin:
+		case e.Set == masq.Hairpin || e.Set == masq.Health:
 			return false
 		case e.Set == masq.Served || !c.ipvs.Has(k) || !c.ipvs.Desires(k):
 			return c.ipvs.Has(k)

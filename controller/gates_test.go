@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"time"
@@ -82,17 +83,15 @@ func TestAServerLeftByAnEarlierRangeGoes(t *testing.T) {
 
 // TestAFullSetIsAnErrorThatIsSeen, and what should be behind it is not there without it.
 func TestAFullSetIsAnErrorThatIsSeen(t *testing.T) {
-	for _, set := range []string{"LOCAL", "MASQ", "RESTRICTED", "ALLOWED", "SERVED", "VIP", "DROP"} {
+	for _, refused := range []string{"LOCAL ", "MASQ ", "RESTRICTED ", "ALLOWED ", "SERVED ", "VIP ", "RESTRICTED 10.96.0.10"} {
 		r := newRig(t)
-		r.refuse("add FAIRLEAD-" + set + " ")
+		r.refuse("add FAIRLEAD-" + refused)
+		set, at, _ := strings.Cut(refused, " ")
 		edits := []func(*corev1.Service){loadBalancer("203.0.113.1"), sources("198.51.100.0/24"), internalLocal}
 		if set == "LOCAL" {
 			edits = append(edits, externalLocal)
 		}
-		at := "203.0.113.1"
-		if set == "DROP" {
-			at = "10.96.0.10"
-		}
+		at = cmp.Or(at, "203.0.113.1")
 		r.set(service("web", "10.96.0.10", edits...), endpoints("10.1.0.2"))
 		r.round()
 		r.later(time.Minute)

@@ -202,7 +202,7 @@ func TestInternalLocalDropsOnlyAtTheClusterIP(t *testing.T) {
 		r.mustHold(`
 			-A -t 10.96.0.10:80 -s rr
 			-A -t 192.0.2.1:30080 -s rr
-			-a -t 192.0.2.1:30080 -r 10.1.0.2:8080 -m -w 1` + fmt.Sprintf(entries, "", "add FAIRLEAD-DROP 10.96.0.10,tcp:80\n"))
+			-a -t 192.0.2.1:30080 -r 10.1.0.2:8080 -m -w 1` + fmt.Sprintf(entries, "", "add FAIRLEAD-RESTRICTED 10.96.0.10,tcp:80\n"))
 		r.noLocal(1, 0)
 		set(endpoints("10.1.0.2"), here(endpoints("10.1.0.1")))
 		r.mustHold(`
@@ -235,4 +235,43 @@ func TestALocalEndpointOfSeveralGoes(t *testing.T) {
 		r.drained()
 		r.mustBeFresh("an endpoint has gone")
 	}
+}
+
+// TestLoadBalancersMayAskForHealth at the node and at the VIP, which the guard would otherwise refuse them.
+func TestLoadBalancersMayAskForHealth(t *testing.T) {
+	r := newRig(t)
+	const at = "add FAIRLEAD-HEALTH 192.0.2.1,tcp:31000\nadd FAIRLEAD-HEALTH 203.0.113.1,tcp:31000\n"
+	health := func() string {
+		var found strings.Builder
+		for line := range strings.Lines(r.masq.Dump()) {
+			if strings.Contains(line, "HEALTH") {
+				found.WriteString(line)
+			}
+		}
+		return found.String()
+	}
+	asked := func(svc *corev1.Service) { svc.Spec.HealthCheckNodePort = 31000 }
+	for _, step := range []struct {
+		edits []func(*corev1.Service)
+		want  string
+	}{
+		{[]func(*corev1.Service){loadBalancer("203.0.113.1"), externalLocal}, ""},
+		{[]func(*corev1.Service){loadBalancer("203.0.113.1"), externalLocal, asked}, at},
+		{[]func(*corev1.Service){loadBalancer("203.0.113.1"), asked}, ""},
+	} {
+		r.set(service("web", "10.96.0.10", step.edits...), here(endpoints("10.1.0.1")))
+		r.round()
+		if got := health(); got != step.want {
+			t.Errorf("asked at\n%s\nwant\n%s", got, step.want)
+		}
+	}
+	r.set(service("web", "10.96.0.10", loadBalancer("203.0.113.1"), externalLocal, asked), here(endpoints("10.1.0.1")))
+	r.round()
+	r.remove(named("web"))
+	r.round()
+	if got := health(); got != "" {
+		t.Errorf("the Service is gone, and asked at\n%s", got)
+	}
+	r.drained()
+	r.mustBeFresh("in the end")
 }

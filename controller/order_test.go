@@ -62,13 +62,13 @@ func TestADropComesBeforeAndGoesBehindTheEndpoints(t *testing.T) {
 	r.traced()
 	r.set(svc, endpoints("10.1.0.2"))
 	r.round()
-	r.inOrder("add FAIRLEAD-DROP 10.96.0.10,tcp:80", "-e -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 0")
+	r.inOrder("add FAIRLEAD-RESTRICTED 10.96.0.10,tcp:80", "-e -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 0")
 	r.inOrder("add FAIRLEAD-LOCAL 203.0.113.1,tcp:80 skbmark DROP", "-e -f M1 -r 10.1.0.1:8080 -m -w 0")
 	r.drained()
 	r.traced()
 	r.set(svc, here(endpoints("10.1.0.1")), endpoints("10.1.0.2"))
 	r.round()
-	r.inOrder("-a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 1", "del FAIRLEAD-DROP 10.96.0.10,tcp:80")
+	r.inOrder("-a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 1", "del FAIRLEAD-RESTRICTED 10.96.0.10,tcp:80")
 	r.inOrder("-a -f M2 -r 10.1.0.1:8080 -m -w 1", "add FAIRLEAD-LOCAL 203.0.113.1,tcp:80 skbmark M2")
 }
 

@@ -49,12 +49,12 @@ func TestTheSetsAreWhatTheOperatorKnows(t *testing.T) {
 	}
 	want := `create FAIRLEAD-ALLOWED hash:ip,port,net family inet maxelem 1048576
 		create FAIRLEAD-RESTRICTED hash:ip,port family inet maxelem 1048576
-		create FAIRLEAD-DROP hash:ip,port family inet maxelem 1048576
+		create FAIRLEAD-HEALTH hash:ip,port family inet maxelem 1048576
 		create FAIRLEAD-LOCAL hash:ip,port family inet maxelem 1048576 skbinfo
 		create FAIRLEAD-MASQ hash:ip,port family inet maxelem 1048576
 		create FAIRLEAD-6-ALLOWED hash:ip,port,net family inet6 maxelem 1048576
 		create FAIRLEAD-6-RESTRICTED hash:ip,port family inet6 maxelem 1048576
-		create FAIRLEAD-6-DROP hash:ip,port family inet6 maxelem 1048576
+		create FAIRLEAD-6-HEALTH hash:ip,port family inet6 maxelem 1048576
 		create FAIRLEAD-6-LOCAL hash:ip,port family inet6 maxelem 1048576 skbinfo
 		create FAIRLEAD-6-MASQ hash:ip,port family inet6 maxelem 1048576
 		create FAIRLEAD-SERVED hash:ip,port family inet maxelem 1048576

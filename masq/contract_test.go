@@ -111,12 +111,12 @@ var contract = []struct{ name, script, dump string }{
 		"the other sets of frontends",
 		`add FAIRLEAD-MASQ 192.0.2.10,tcp:80
 		 add FAIRLEAD-6-MASQ fd00:10:96::a,udp:80
-		 add FAIRLEAD-DROP 192.0.2.10,sctp:80
-		 add FAIRLEAD-6-DROP fd00:10:96::a,udp:80`,
+		 add FAIRLEAD-HEALTH 192.0.2.10,sctp:80
+		 add FAIRLEAD-6-HEALTH fd00:10:96::a,udp:80`,
 		`add FAIRLEAD-MASQ 192.0.2.10,tcp:80
 		 add FAIRLEAD-6-MASQ fd00:10:96::a,udp:80
-		 add FAIRLEAD-DROP 192.0.2.10,sctp:80
-		 add FAIRLEAD-6-DROP fd00:10:96::a,udp:80`,
+		 add FAIRLEAD-HEALTH 192.0.2.10,sctp:80
+		 add FAIRLEAD-6-HEALTH fd00:10:96::a,udp:80`,
 	},
 	{"an empty batch is nothing", ``, ``},
 }

@@ -505,12 +505,12 @@ func TestACopyIsWrittenToAsTheKernelWouldBe(t *testing.T) {
 -A FAIRLEAD-FORWARD -m comment --comment "fairlead: answers of endpoints" -j ACCEPT
 COMMIT
 `)
-	fake.sets[Creation{Drop, IPv6}] = true
+	fake.sets[Creation{Health, IPv6}] = true
 	copied, err := Copy(fake)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if missing, err := copied.MissingSets(); len(missing) != 15 || slices.Contains(missing, Creation{Drop, IPv6}) || err != nil {
+	if missing, err := copied.MissingSets(); len(missing) != 15 || slices.Contains(missing, Creation{Health, IPv6}) || err != nil {
 		t.Errorf("missing %v; %v", missing, err)
 	}
 	inputs := make(map[Family]string)

@@ -46,7 +46,7 @@ const CommentPrefix = "fairlead: "
 // Spec returns the rule's arguments for iptables. The comment comes behind what the rule asks for: to iptables-nft a comment
 // is one more thing to ask the packet for (nft_compat), and most packets fail before.
 func (r Rule) Spec() []string {
-	target := slices.Index(r.Args, "-j")
+	target := slices.IndexFunc(r.Args, func(arg string) bool { return arg == "-j" || arg == "-g" })
 	return slices.Concat(r.Args[:target], []string{"-m", "comment", "--comment", CommentPrefix + r.Comment}, r.Args[target:])
 }
 
@@ -62,16 +62,15 @@ func Skeleton(f Family, o Options, randomFully bool) []Chain {
 		{Table: "nat", Name: "FAIRLEAD-SERVICES", Tentative: o.Pods.Unknown, Rules: services(f, o)},
 		{Table: "nat", Name: "FAIRLEAD-OUTPUT", Tentative: o.Pods.Unknown, Rules: output(f, o)},
 		{Table: "nat", Name: "KUBE-POSTROUTING", Rules: postrouting(f, mark, randomFully)},
-		{Table: "filter", Name: "FAIRLEAD-INPUT", Rules: []Rule{guard(f)}},
+		{Table: "filter", Name: "FAIRLEAD-INPUT", Rules: guard(f)},
 		{Table: "filter", Name: "FAIRLEAD-FORWARD", Rules: []Rule{
 			{"answers of endpoints", []string{"-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"}},
 		}},
-		builtIn("mangle", "INPUT", jump("FAIRLEAD-FIREWALL").whenNew(),
-			Rule{"from elsewhere: FAIRLEAD-OUTSIDE", []string{"!", "-i", "lo", "-j", "FAIRLEAD-OUTSIDE"}}),
-		builtIn("mangle", "OUTPUT", jump("FAIRLEAD-FIREWALL").whenNew()),
+		builtIn("mangle", "INPUT", slices.Concat([]Rule{jump("FAIRLEAD-FIREWALL").whenNew()}, toOutside())...),
+		builtIn("mangle", "OUTPUT", jump("FAIRLEAD-FIREWALL").whenNew().toItself()),
 		builtIn("mangle", "POSTROUTING", unmark(o)),
 		builtIn("nat", "PREROUTING", jump("FAIRLEAD-SERVICES")),
-		builtIn("nat", "OUTPUT", jump("FAIRLEAD-OUTPUT")),
+		builtIn("nat", "OUTPUT", jump("FAIRLEAD-OUTPUT").toItself()),
 		builtIn("nat", "POSTROUTING", jump("KUBE-POSTROUTING")),
 		builtIn("filter", "INPUT", jump("FAIRLEAD-INPUT").whenNew()),
 		builtIn("filter", "FORWARD", jump("FAIRLEAD-FORWARD")),
@@ -90,6 +89,12 @@ func (r Rule) whenNew() Rule {
 	return Rule{"new: " + r.Comment, append([]string{"-m", "conntrack", "--ctstate", "NEW"}, r.Args...)}
 }
 
+// toItself is the rule for packets from the node to an address of its own, as VIPs are. All others in OUTPUT are spared it,
+// those among them that come from IPVS and were asked for in INPUT.
+func (r Rule) toItself() Rule {
+	return Rule{"to the node, " + r.Comment, append([]string{"-o", "lo"}, r.Args...)}
+}
+
 // in and notIn match a frontend by its destination address, protocol and port.
 func in(s Set, f Family) []string { return []string{"-m", "set", "--match-set", s.Name(f), "dst,dst"} }
 
@@ -97,14 +102,22 @@ func notIn(s Set, f Family) []string {
 	return []string{"-m", "set", "!", "--match-set", s.Name(f), "dst,dst"}
 }
 
-// firewall drops what it is asked about, new connections, to frontends that have no endpoint here and may use no
-// other, and those from sources that a frontend does not admit. It is in mangle because IPVS takes the node's own
-// traffic in OUTPUT before filter sees it, and in both hooks because it takes all other in INPUT.
+// firewall drops what it is asked about, new connections, from sources that a frontend does not admit. One that has no
+// endpoint here, and may use no other, admits none. It is in mangle because IPVS takes the node's own traffic in OUTPUT
+// before filter sees it, and in both hooks because it takes all other in INPUT.
 func firewall(f Family) []Rule {
+	return []Rule{{"source not allowed, or no endpoint here", slices.Concat(in(Restricted, f),
+		[]string{"-m", "set", "!", "--match-set", Allowed.Name(f), "dst,dst,src", "-j", "DROP"})}}
+}
+
+// toOutside leads what does not come from this node to FAIRLEAD-OUTSIDE: of TCP the segments for which IPVS chooses a
+// real server (tcp_conn_schedule, net/netfilter/ipvs/ip_vs_proto_tcp.c), of all else every packet, as IPVS may have
+// forgotten a client that connection tracking still knows.
+func toOutside() []Rule {
 	return []Rule{
-		{"no endpoint here", append(in(Drop, f), "-j", "DROP")},
-		{"source not allowed", slices.Concat(in(Restricted, f),
-			[]string{"-m", "set", "!", "--match-set", Allowed.Name(f), "dst,dst,src", "-j", "DROP"})},
+		{"from elsewhere, TCP that opens: FAIRLEAD-OUTSIDE",
+			[]string{"!", "-i", "lo", "-p", "tcp", "--tcp-flags", "SYN,RST", "SYN", "-j", "FAIRLEAD-OUTSIDE"}},
+		{"from elsewhere, not TCP: FAIRLEAD-OUTSIDE", []string{"!", "-i", "lo", "!", "-p", "tcp", "-j", "FAIRLEAD-OUTSIDE"}},
 	}
 }
 
@@ -133,29 +146,31 @@ func unmark(o Options) Rule {
 
 // services marks, before routing, the traffic from other machines and pods that must come back
 // through this node. Under externalTrafficPolicy Local nothing of it must: pods can be answered
-// directly, and clients outside meet local endpoints.
+// directly, and clients outside meet local endpoints. What most connections are comes first: who marks goes (-g) and
+// does not come back, and pods are let go by their source.
 func services(f Family, o Options) []Rule {
-	mark := []string{"-j", "KUBE-MARK-MASQ"}
-	rules := []Rule{
-		{"not for a Service", append(notIn(Served, f), "-j", "RETURN")},
-		{"from wherever", append(in(Masquerade, f), mark...)},
-	}
-	local := Rule{"to local endpoints", append(in(Local, f), "-j", "RETURN")}
+	mark := []string{"-g", "KUBE-MARK-MASQ"}
+	rules := []Rule{{"from wherever", append(in(Masquerade, f), mark...)}}
 	pods, text := o.Pods.only(f)
-	switch {
-	case o.MasqueradeAll:
-		rules = append(rules, local, Rule{"all (masqueradeAll)", mark})
-	case pods != nil: // who is cheaper to tell than where to
-		rules = append(rules, Rule{"from pods, " + text, append(pods, "-j", "RETURN")}, local, Rule{"all others", mark})
+	if pods == nil && !o.MasqueradeAll {
+		return rules
 	}
-	return rules
+	others := "all (masqueradeAll)"
+	if !o.MasqueradeAll {
+		others = "all others"
+		rules = append(rules, Rule{"from pods, " + text, append(pods, "-j", "RETURN")})
+	}
+	return append(rules,
+		Rule{"not for a Service", append(notIn(Served, f), "-j", "RETURN")},
+		Rule{"to local endpoints", append(in(Local, f), "-j", "RETURN")},
+		Rule{others, mark})
 }
 
 // output marks the node's own traffic to Services. Where nobody said what a pod is, traffic to cluster
 // IPs keeps its source unless that is a VIP: a process that connects to a bound VIP gets that VIP as
 // its source address, and nobody else could answer to it.
 func output(f Family, o Options) []Rule {
-	mark := []string{"-j", "KUBE-MARK-MASQ"}
+	mark := []string{"-g", "KUBE-MARK-MASQ"}
 	rules := []Rule{{"not for a Service", append(notIn(Served, f), "-j", "RETURN")}}
 	if match, _ := o.Pods.only(f); match != nil || o.MasqueradeAll {
 		return append(rules, Rule{"from the node", mark})
@@ -201,16 +216,17 @@ func postrouting(f Family, mark string, randomFully bool) []Rule {
 
 // guard refuses what it is asked about, new traffic, to a VIP that no virtual server is for. A bound VIP is a local
 // address, so a process that listens on 0.0.0.0 would answer there. Pings may be answered. The served are asked
-// about first, for most of what is new is for a Service.
-func guard(f Family) Rule {
+// about first, for most of what is new is for a Service. Load balancers may ask for a Service's health at the node and at
+// the VIP, for some leave the destination as it is (kubernetes/kubernetes 117621); as with kube-proxy, the node's
+// firewall does not keep them from it.
+func guard(f Family) []Rule {
 	icmp := "icmp"
 	if f == IPv6 {
 		icmp = "ipv6-icmp" // neighbor discovery as well
 	}
-	return Rule{"not for a Service, to a VIP", []string{
-		"!", "-p", icmp,
-		"-m", "set", "!", "--match-set", Served.Name(f), "dst,dst",
-		"-m", "set", "--match-set", VIPs.Name(f), "dst",
-		"-j", "REJECT",
-	}}
+	return []Rule{
+		{"for a Service", append(in(Served, f), "-j", "RETURN")},
+		{"for the health of a Service", slices.Concat([]string{"-p", "tcp"}, in(Health, f), []string{"-j", "ACCEPT"})},
+		{"not for a Service, to a VIP", []string{"!", "-p", icmp, "-m", "set", "--match-set", VIPs.Name(f), "dst", "-j", "REJECT"}},
+	}
 }

@@ -37,9 +37,9 @@ const (
 	Hairpin                   // every endpoint that may run on this node, with itself
 	Masquerade                // frontends whose clients are masqueraded, whoever they are
 	Local                     // frontends that lead clients from outside to local endpoints, each with a firewall mark
-	Drop                      // frontends that take no new connection, and do not say so
-	Restricted                // frontends that only some sources may use
+	Restricted                // frontends that take new connections from some sources only, or from none, and do not say so
 	Allowed                   // which sources those are
+	Health                    // where load balancers ask for the health of a Service
 )
 
 // Sets lists them in the order in which they are filled: what restricts comes before what serves.
@@ -49,12 +49,12 @@ func Sets() []Set {
 }
 
 func order() [8]Set {
-	return [...]Set{Allowed, Restricted, Drop, Local, Masquerade, Served, VIPs, Hairpin}
+	return [...]Set{Allowed, Restricted, Local, Masquerade, Served, Health, VIPs, Hairpin}
 }
 
 // rank is the set's place in Sets.
 func (s Set) rank() int {
-	return [...]int{Allowed: 0, Restricted: 1, Drop: 2, Local: 3, Masquerade: 4, Served: 5, VIPs: 6, Hairpin: 7}[s]
+	return [...]int{Allowed: 0, Restricted: 1, Local: 2, Masquerade: 3, Served: 4, Health: 5, VIPs: 6, Hairpin: 7}[s]
 }
 
 // Name returns the name of the set in the kernel.
@@ -65,9 +65,9 @@ func (s Set) Name(f Family) string {
 		Hairpin:    {"FAIRLEAD-HAIRPIN", "FAIRLEAD-6-HAIRPIN"},
 		Masquerade: {"FAIRLEAD-MASQ", "FAIRLEAD-6-MASQ"},
 		Local:      {"FAIRLEAD-LOCAL", "FAIRLEAD-6-LOCAL"},
-		Drop:       {"FAIRLEAD-DROP", "FAIRLEAD-6-DROP"},
 		Restricted: {"FAIRLEAD-RESTRICTED", "FAIRLEAD-6-RESTRICTED"},
 		Allowed:    {"FAIRLEAD-ALLOWED", "FAIRLEAD-6-ALLOWED"},
+		Health:     {"FAIRLEAD-HEALTH", "FAIRLEAD-6-HEALTH"},
 	}[s]
 	if f == IPv6 {
 		return names[1]

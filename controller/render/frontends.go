@@ -18,6 +18,7 @@ type work struct {
 	config     ipvs.VirtualServer
 	policies   policies
 	restricts  ranges
+	ingress    []netip.Addr        // VIPs of load balancers
 	ipv4, ipv6 bool                // the families in which the Service has a cluster IP
 	seen       few[ipvs.Key, port] // which port each is for
 	choices    few[choiceKey, choice]
@@ -56,7 +57,8 @@ func (w *work) frontends() {
 		}
 		w.relay(p)
 	}
-	for _, vip := range w.ingressIPs() {
+	w.ingress = w.ingressIPs()
+	for _, vip := range w.ingress {
 		for _, p := range ports {
 			w.external(p, LoadBalancer, netip.AddrPortFrom(vip, p.number))
 		}
@@ -214,5 +216,5 @@ func (w *work) health() Health {
 		w.problem(badPort, "healthCheckNodePort %d is no port", spec.HealthCheckNodePort)
 		return Health{}
 	}
-	return Health{uint16(spec.HealthCheckNodePort), w.all.localReady(w.ipv4, w.ipv6)}
+	return Health{uint16(spec.HealthCheckNodePort), w.all.localReady(w.ipv4, w.ipv6), append(w.nodeAddrs(), w.ingress...)}
 }

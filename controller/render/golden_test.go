@@ -109,7 +109,7 @@ func format(r render.Rendered) string {
 		fmt.Fprintln(&out, "relay:", relay.Listen, relay.Targets, "sticky", relay.Sticky)
 	}
 	if r.Health.Port != 0 {
-		fmt.Fprintf(&out, "health: port %d, %d local\n", r.Health.Port, r.Health.Local)
+		fmt.Fprintf(&out, "health: port %d, %d local, asked at %v\n", r.Health.Port, r.Health.Local, r.Health.At)
 	}
 	if r.NoLocalInternal || r.NoLocalExternal {
 		fmt.Fprintf(&out, "no local endpoint: internal %v, external %v\n", r.NoLocalInternal, r.NoLocalExternal)

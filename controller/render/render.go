@@ -99,8 +99,9 @@ type Relay struct {
 
 // Health is the server of spec.healthCheckNodePort.
 type Health struct {
-	Port  uint16 // 0: none
-	Local int    // ready endpoints on this node, by address
+	Port  uint16       // 0: none
+	Local int          // ready endpoints on this node, by address
+	At    []netip.Addr // where load balancers ask: at the node, and at the VIP where they leave the destination as it is
 }
 
 // Rendered is what the kernel should hold for one Service.
