@@ -226,6 +226,7 @@ func (c *claims) replaceEntries(claim *claim, now []entry) {
 		c.masq.SetMark(e.Entry, e.mark)
 	}
 	if len(claim.entries) > 0 {
+		c.noteLed(claim.entries, now)
 		c.unsetOthers(claim.entries, now)
 	}
 	claim.entries = slices.Clone(now)
@@ -240,6 +241,15 @@ func (c *claims) unsetOthers(before, now []entry) {
 	for _, e := range before {
 		if _, stays := stay[e.Entry]; !stays {
 			c.masq.Unset(e.Entry)
+		}
+	}
+}
+
+// noteLed notes where clients from outside were led to that are led there no more. Their connections count there.
+func (c *claims) noteLed(before, now []entry) {
+	for _, e := range before {
+		if e.Set == masq.Local && !slices.Contains(now, e) {
+			c.ipvs.LedTo(keyOf(e.Entry), ipvs.MarkKey(e.mark, e.Addr.Is6()))
 		}
 	}
 }
@@ -309,6 +319,7 @@ func (c *claims) release(key ipvs.Key, name types.NamespacedName) (woken []types
 	delete(c.servers, key)
 	c.ipvs.Unset(key)
 	c.turn(key)
+	c.noteLed(it.entries, nil)
 	for _, e := range it.entries {
 		c.masq.Unset(e.Entry)
 	}

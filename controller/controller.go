@@ -158,6 +158,7 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 	}
 	c.ipvs = ipvs.NewTable(k.IPVS, o.DrainTimeout)
 	c.ipvs.SetMarks(o.Masq.Marks)
+	c.ipvs.SetLeads(c.leadsTo)
 	c.dummyif = dummyif.NewDevice(k.Dummyif, o.BindRoutes, func(vip netip.Addr) netip.Addr { return c.node.ip(vip) })
 	c.masq = masq.NewRuleset(k.Masq, o.Masq)
 	c.claims = newClaims(c.ipvs, c.dummyif, c.masq, o.Masq.Marks)

@@ -115,7 +115,7 @@ func (c *Controller) serverState(k ipvs.Key, s *view.Server) string {
 	switch {
 	case s.Owner != "":
 		return view.Lost
-	case s.Desired == nil && s.Draining > 0:
+	case s.Desired == nil && (s.Draining > 0 || c.ipvs.Lingers(k)):
 		return view.Draining
 	case s.Desired == nil:
 		return view.Leaving

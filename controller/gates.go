@@ -20,6 +20,14 @@ func (c *Controller) leads(e masq.Entry, mark uint32) bool {
 	return mark == c.options.Masq.Marks.Drop() || c.ipvs.Has(ipvs.MarkKey(mark, e.Addr.Is6()))
 }
 
+// leadsTo is the virtual server by mark that clients from outside are led to when they come to one by address.
+func (c *Controller) leadsTo(k ipvs.Key) ipvs.Key {
+	if mark := c.masq.Mark(frontend(masq.Local, k)); mark != 0 {
+		return ipvs.MarkKey(mark, k.Addr.Addr().Is6())
+	}
+	return ipvs.Key{}
+}
+
 // led says that an entry leads to a virtual server by mark.
 func (c *Controller) led(k ipvs.Key) bool {
 	return c.masq.LeadsTo(k.Mark, masq.FamilyOf(k.Addr.Addr())) > 0
@@ -80,6 +88,8 @@ func (c *Controller) guarded() func(masq.Entry) bool {
 			return c.dummyif.Has(e.Addr)
 		case e.Set == masq.Hairpin || e.Set == masq.Health:
 			return false
+		case e.Set == masq.Local && !c.ipvs.Desires(k) && c.ipvs.Desires(c.leadsTo(k)):
+			return false // it would still let new connections in
 		case e.Set == masq.Served || !c.ipvs.Has(k) || !c.ipvs.Desires(k):
 			return c.ipvs.Has(k)
 		}

@@ -2,11 +2,14 @@ package controller
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
 // TestVeryManySourceRangesAreReplacedAtOnce takes a fraction of a second; with a cost that grows with
@@ -57,8 +60,21 @@ func TestVeryManyProblemsAreToldAtOnce(t *testing.T) {
 // TestChangesDoNotPayForWhatDrains makes its changes in a fraction of a second; if each round ranged over what only waits, they
 // would take more than twenty.
 func TestChangesDoNotPayForWhatDrains(t *testing.T) {
-	const draining, changes = 4_000, 4_000
+	const draining, outsideDraining, changes = 4_000, 200, 4_000
 	r := rigWith(t, draining+1)
+	for n := range outsideDraining {
+		r.set(service(fmt.Sprint("lb", n), vip(100_000+n), loadBalancer(lbIP(n)), externalLocal), here(endpoints(endpoint(n))))
+	}
+	r.round()
+	for n := range outsideDraining { // they have clients from outside only
+		mark := r.marksOf()[fmt.Sprintf("FAIRLEAD-LOCAL %s,tcp:80", lbIP(n))]
+		r.ipvs.SetConnections(ipvs.MarkKey(mark, false), r.real(endpoint(n)+":8080"), 1)
+		r.remove(named(fmt.Sprint("lb", n)))
+	}
+	r.round()
+	for range outsideDraining { // until nothing is left to drain but what these hold
+		r.later(time.Second)
+	}
 	r.drainMany(1, draining/2, func(r *rig, n int) { r.remove(named(fmt.Sprint("web", n))) })
 	r.drainMany(draining/2, draining+1, func(r *rig, n int) { r.plain(n, endpoints(endpoint(n))) })
 	if got := r.c.ipvs.Draining(); got < draining {
@@ -71,6 +87,11 @@ func TestChangesDoNotPayForWhatDrains(t *testing.T) {
 	}
 	took := time.Since(start)
 	t.Log(took)
+	for n := range outsideDraining {
+		if !r.c.dummyif.Has(netip.MustParseAddr(lbIP(n))) {
+			t.Fatalf("the clients of %s are cut", lbIP(n))
+		}
+	}
 	if took > 10*time.Second {
 		t.Errorf("%d changes took %v", changes, took)
 	}

@@ -44,7 +44,10 @@ func (t *Table) waits(k Key, s *server) bool {
 	if len(t.drains) == 0 || s.wanted && (!s.there || s.desired != s.actual) {
 		return false
 	}
-	any := false
+	if !s.wanted && t.leadsAway(k) {
+		return false
+	}
+	any := t.drainsOn(elsewhere(k))
 	for want, have := range s.difference() {
 		if any = true; want != nil || have.Weight != 0 || !t.drainsOn(realKey{k, have.Addr}) {
 			return false
@@ -78,6 +81,9 @@ func (t *Table) Drain(now time.Time) error {
 			if have.Weight != 0 {
 				ops = append(ops, Op{Verb: EditReal, Key: k, Real: have.Addr, Value: RealServer{}})
 			}
+		}
+		if !s.wanted && t.leadsAway(k) {
+			t.drainElsewhere(k, now)
 		}
 		t.touch(k, s)
 	}
@@ -137,15 +143,23 @@ func (t *Table) connected(k Key) bool {
 // drain begins the drain of a real server.
 func (t *Table) drain(key realKey, now time.Time) {
 	d := drain{since: now}
-	timeout, special := t.timeouts[key.server]
-	if !special {
-		timeout = t.drainTimeout
-	}
-	if timeout > 0 {
+	if timeout := t.timeoutOf(key); timeout > 0 {
 		d.deadline = now.Add(timeout)
 		t.deadlines.add(d.deadline, key, len(t.drains))
 	}
 	t.pollAt(key, d, now.Add(firstPoll))
+}
+
+// timeoutOf is how long a drain lasts at most; 0: until the connections end.
+func (t *Table) timeoutOf(key realKey) time.Duration {
+	timeout, special := t.timeouts[key.server]
+	if !special {
+		timeout = t.drainTimeout
+	}
+	if timeout == 0 && t.Desires(t.away[key.server]) && key == elsewhere(key.server) {
+		return sharedTimeout
+	}
+	return timeout
 }
 
 // pollAt has the connections of a real server that drains looked at then.
@@ -179,7 +193,7 @@ func (t *Table) Holds(k Key) bool {
 	if !t.Known(k) {
 		return true
 	}
-	return slices.ContainsFunc(s.thereReals, func(real Real) bool {
+	return t.drainsOn(elsewhere(k)) || slices.ContainsFunc(s.thereReals, func(real Real) bool {
 		return t.drainsOn(realKey{k, real.Addr})
 	})
 }
@@ -223,8 +237,10 @@ func (t *Table) Expire(now time.Time, busy func() bool) error {
 	forced := make(map[Key]struct{})
 	for key := range t.deadlines.until(now) {
 		t.drains[key] = drain{}
-		t.forced++
 		forced[key.server] = struct{}{}
+		if key != elsewhere(key.server) { // there they count as well
+			t.forced++
+		}
 	}
 	for k := range forced {
 		t.touch(k, t.servers[k])
@@ -236,7 +252,7 @@ func (t *Table) Expire(now time.Time, busy func() bool) error {
 	var errs []error
 	polls := 0
 	for key := range t.polls.until(now.Add(-late)) {
-		errs = append(errs, t.poll(key.server, now))
+		errs = append(errs, t.poll(key, now))
 		if polls++; polls == maxPolls || late == 0 && busy() {
 			break
 		}
@@ -245,7 +261,11 @@ func (t *Table) Expire(now time.Time, busy func() bool) error {
 }
 
 // poll reads the connections of one virtual server and ends its idle drains.
-func (t *Table) poll(k Key, now time.Time) error {
+func (t *Table) poll(key realKey, now time.Time) error {
+	k := key.server
+	if key == elsewhere(k) {
+		return t.pollElsewhere(k, now)
+	}
 	t.messages++
 	status, err := t.kernel.RealServers(k)
 	if err != nil {
@@ -253,22 +273,25 @@ func (t *Table) poll(k Key, now time.Time) error {
 	}
 	s := t.servers[k]
 	for want, have := range s.difference() {
-		if want != nil {
-			continue
+		if want == nil {
+			seen, there := status[have.Addr]
+			t.looked(realKey{k, have.Addr}, err == nil && (!there || seen.Idle()), now)
 		}
-		key := realKey{k, have.Addr}
-		if !t.drainsOn(key) {
-			continue
-		}
-		if seen, there := status[have.Addr]; err == nil && (!there || seen.Idle()) {
-			t.drains[key] = drain{}
-			continue
-		}
-		d := t.drains[key]
-		t.pollAt(key, d, now.Add(min(max(now.Sub(d.since), laterPoll), longPoll)))
 	}
 	t.touch(k, s)
 	return err
+}
+
+// looked ends a drain, if it goes on and is idle, or says when it is looked at again.
+func (t *Table) looked(key realKey, idle bool, now time.Time) {
+	d := t.drains[key]
+	switch {
+	case !t.drainsOn(key):
+	case idle:
+		t.drains[key] = drain{}
+	default:
+		t.pollAt(key, d, now.Add(min(max(now.Sub(d.since), laterPoll), longPoll)))
+	}
 }
 
 // Prune deletes what is there, not desired and not draining: real servers, and of the virtual servers
@@ -297,7 +320,7 @@ func (t *Table) Prune(due func(Key) bool) error {
 }
 
 // Draining is the number of real servers that wait for their connections to end.
-func (t *Table) Draining() int { return len(t.drains) }
+func (t *Table) Draining() int { return len(t.drains) - t.drainingElsewhere }
 
 // DrainedBy returns when the last real server that drains will be gone at the latest. It is zero where none drains, or one
 // has no deadline.

@@ -41,6 +41,9 @@ type Table struct {
 	polls        calendar             // when to look at the connections of drains
 	deadlines    calendar             // when drains end in any case
 	removed      map[realKey]struct{} // real servers that are there, and were desired until they were not
+	leads        func(Key) Key        // see SetLeads
+	away         map[Key]Key          // where else connections count, of virtual servers by address: see elsewhere.go
+	awayAt       map[Key][]Key        // the same, by where
 
 	ops     []Op         // empty; kept from one write to the next, and nil while it is written
 	changes []realChange // the same
@@ -50,6 +53,8 @@ type Table struct {
 	counted     int // of the whole audit before
 
 	lingered map[netip.Addr]struct{} // see Lingered
+
+	drainingElsewhere int // how many drains are of no real server: see elsewhere.go
 
 	forced   uint64 // drains that ended at their deadline
 	messages uint64
@@ -74,6 +79,9 @@ func NewTable(kernel Kernel, drainTimeout time.Duration) *Table {
 		timeouts:     make(map[Key]time.Duration),
 		drains:       make(map[realKey]drain),
 		removed:      make(map[realKey]struct{}),
+		leads:        func(Key) Key { return Key{} },
+		away:         make(map[Key]Key),
+		awayAt:       make(map[Key][]Key),
 	}
 	t.polls.holds = func(key realKey, at time.Time) bool { return t.drainsOn(key) && t.drains[key].poll.Equal(at) }
 	t.deadlines.holds = func(key realKey, at time.Time) bool { return t.drainsOn(key) && t.drains[key].deadline.Equal(at) }
@@ -97,6 +105,7 @@ func (t *Table) Set(k Key, v VirtualServer, reals Reals) (turned bool) {
 	s := t.server(k)
 	wanted, config, before := s.wanted, s.desired, s.wantReals
 	s.desired, s.wanted = v.drainSafe(), true
+	t.undrainElsewhere(k)
 	turned = t.setReals(k, s, reals)
 	if wanted && !t.Known(k) && (s.desired != config || !s.wantReals.Equal(before)) {
 		t.await(k, before)
@@ -315,6 +324,7 @@ func (t *Table) setGone(k Key, s *server) {
 		}
 	}
 	t.seen(k)
+	t.forgetLed(k)
 	s.actual, s.there = VirtualServer{}, false
 	t.setActualReals(k, s, nil)
 }
