@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -61,6 +62,51 @@ func TestARoundThatFailedPutsNothingInForce(t *testing.T) {
 	r.later(lastRetry)
 	if !r.inForce() {
 		t.Error("not told after the retry")
+	}
+}
+
+// TestAnEndpointThatTheKernelWillNotHaveHoldsNothingUp: it stays pending, is told, and tried again.
+func TestAnEndpointThatTheKernelWillNotHaveHoldsNothingUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		refuses func(ipvs.Op) error
+		inForce bool
+	}{
+		"one is the broadcast address of a subnet": {func(op ipvs.Op) error {
+			if op.Verb == ipvs.AddReal && op.Real.Addr().String() == "10.1.0.255" {
+				return ipvs.ErrInvalidReal
+			}
+			return nil
+		}, true},
+		"it takes none": {func(op ipvs.Op) error {
+			if op.Verb == ipvs.AddReal {
+				return ipvs.ErrInvalidReal
+			}
+			return nil
+		}, false},
+		"and something else fails": {func(op ipvs.Op) error {
+			switch {
+			case op.Verb == ipvs.AddReal && op.Real.Addr().String() == "10.1.0.255":
+				return ipvs.ErrInvalidReal
+			case op.Verb == ipvs.AddServer && op.Key.Addr.Addr().String() == "10.96.0.10":
+				return errors.New("broken")
+			}
+			return nil
+		}, false},
+	} {
+		r := emptyRig(newWorld())
+		r.t = t
+		withWeb(r)
+		r.start()
+		r.set(service("bad", "10.96.0.11"), endpoints("10.1.0.255", "10.1.0.2"))
+		r.ipvs.Fail = c.refuses
+		r.round()
+		r.later(lastRetry)
+		if got := r.inForce(); got != c.inForce {
+			t.Errorf("%s: in force: %v", name, got)
+		}
+		if r.c.ipvs.Pending() == 0 || !strings.Contains(r.log.String(), "10.1.0.255:8080") {
+			t.Errorf("%s: %d pending, and the log says\n%s", name, r.c.ipvs.Pending(), r.log)
+		}
 	}
 }
 

@@ -73,6 +73,20 @@ func TestOtherNamespacesAreInvisible(t *testing.T) {
 	})
 }
 
+// TestTheBroadcastAddressOfASubnetIsNoRealServer: only the kernel knows that it is one.
+func TestTheBroadcastAddressOfASubnetIsNoRealServer(t *testing.T) {
+	k := openKernel(t)
+	kerneltest.Run(t, "ip", "link", "add", "subnet", "type", "dummy")
+	kerneltest.Run(t, "ip", "addr", "add", "10.1.0.1/24", "dev", "subnet")
+	kerneltest.Run(t, "ip", "link", "set", "subnet", "up")
+	runScript(t, k, `
+		-A -t 10.96.0.10:80 -s rr
+		-a -t 10.96.0.10:80 -r 10.1.0.255:80 -m -w 1 # invalid
+		-a -t 10.96.0.10:80 -r 10.1.0.2:80 -m -w 1`, `
+		-A -t 10.96.0.10:80 -s rr
+		-a -t 10.96.0.10:80 -r 10.1.0.2:80 -m -w 1`)
+}
+
 func TestProbeTellsSchedulersAndLeavesNothing(t *testing.T) {
 	k := openKernel(t)
 	probe := k.Kernel.(*Linux).ProbeScheduler

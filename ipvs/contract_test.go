@@ -190,6 +190,20 @@ var contract = []struct{ name, script, dump string }{
 		`-A -t 10.96.0.10:80 -s rr
 		 -a -t 10.96.0.10:80 -r 10.1.0.1:8081 -m -w 1`,
 	},
+	{
+		"a real server that can be no host's address is an error of its own, and the others are taken",
+		`-A -t 10.96.0.10:80 -s rr
+		 -a -t 10.96.0.10:80 -r 0.1.2.3:8080 -m -w 1 # invalid
+		 -a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 1
+		 -a -t 10.96.0.10:80 -r 224.0.0.1:8080 -m -w 1 # invalid
+		 -a -t 10.96.0.10:80 -r 255.255.255.255:8080 -m -w 1 # invalid
+		 -A -t [fd00:10:96::a]:80 -s rr
+		 -a -t [fd00:10:96::a]:80 -r [ff02::1]:8080 -m -w 1 # invalid
+		 -a -t [fd00:10:96::a]:80 -r [fe80::1]:8080 -m -w 1 # invalid`,
+		`-A -t 10.96.0.10:80 -s rr
+		 -a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 1
+		 -A -t [fd00:10:96::a]:80 -s rr`,
+	},
 	{"an empty batch is nothing", ``, ``},
 }
 
@@ -367,7 +381,7 @@ func runScript(t *testing.T, k subject, text, dump string) {
 // nameOf is the word of the scripts for an error.
 func nameOf(err error) string {
 	var names []string
-	for name, target := range map[string]error{"exists": fs.ErrExist, "missing": fs.ErrNotExist, "no scheduler": ErrNoScheduler} {
+	for name, target := range map[string]error{"exists": fs.ErrExist, "missing": fs.ErrNotExist, "no scheduler": ErrNoScheduler, "invalid": ErrInvalidReal} {
 		if errors.Is(err, target) {
 			names = append(names, name)
 		}

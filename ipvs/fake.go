@@ -147,6 +147,8 @@ func (s *fakeServer) apply(op Op) error {
 		return fs.ErrExist
 	case op.Verb != AddReal && !exists:
 		return fs.ErrNotExist
+	case op.Verb == AddReal && !ofOneHost(op.Real.Addr()):
+		return ErrInvalidReal
 	case op.Verb == DeleteReal:
 		delete(s.reals, op.Real)
 		return nil
@@ -154,6 +156,14 @@ func (s *fakeServer) apply(op Op) error {
 	status.RealServer = op.Value
 	s.reals[op.Real] = status
 	return nil
+}
+
+// ofOneHost reports whether an address can be a host's, as far as the kernel knows without addresses of its own.
+func ofOneHost(addr netip.Addr) bool {
+	if addr.Is6() {
+		return !addr.IsMulticast() && !addr.IsUnspecified() && !addr.IsLinkLocalUnicast()
+	}
+	return addr.As4()[0] != 0 && !addr.IsMulticast() && addr != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
 // ProbeScheduler implements Kernel.

@@ -35,6 +35,10 @@ type Kernel interface {
 // ErrNoScheduler says that the kernel does not know a scheduler.
 var ErrNoScheduler = errors.New("the kernel has no such scheduler")
 
+// ErrInvalidReal says that the kernel takes no such address for a real server: it is none of a single host. It knows that by
+// its own addresses, too: the broadcast address of a subnet is none.
+var ErrInvalidReal = errors.New("the kernel takes no such address for a real server")
+
 // RealStatus is a real server as the kernel has it.
 type RealStatus struct {
 	RealServer

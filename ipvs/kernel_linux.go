@@ -131,6 +131,8 @@ func classify(op Op, err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOENT) && addsServer:
 		return fmt.Errorf("%w: %s", ErrNoScheduler, op.Server.Scheduler)
+	case errors.Is(err, syscall.EINVAL) && op.Verb == AddReal: // ip_vs_new_dest, net/netfilter/ipvs/ip_vs_ctl.c
+		return ErrInvalidReal
 	case errors.Is(err, syscall.ESRCH):
 		return fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 	}

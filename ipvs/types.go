@@ -120,7 +120,9 @@ func ParseFlags(scheduler string, names []string) (Flags, error) {
 
 // drainSafe adds what a scheduler needs so that a real server at weight 0 refuses nobody. The
 // source hash keeps a share of its buckets for such a server and refuses the clients in them
-// unless it may fall back (ip_vs_sh_get, net/netfilter/ipvs/ip_vs_sh.c).
+// unless it may fall back (ip_vs_sh_get, net/netfilter/ipvs/ip_vs_sh.c). The destination hash has no
+// fallback: to its one address a virtual server has one real server, and refuses everybody new while
+// that one drains (ip_vs_dh_schedule, ip_vs_dh.c). The choice is between those and the open connections.
 func (v VirtualServer) drainSafe() VirtualServer {
 	if v.Scheduler == "sh" {
 		v.Flags |= SchedFallback

@@ -118,7 +118,7 @@ func usable(a netip.Addr) bool {
 }
 
 var never = func() (list []netip.Prefix) {
-	for _, text := range []string{"0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
+	for _, text := range []string{"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
 		"::/128", "::1/128", "fe80::/10", "ff00::/8", "::ffff:0:0/96"} {
 		list = append(list, netip.MustParsePrefix(text))
 	}
