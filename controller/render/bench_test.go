@@ -3,6 +3,7 @@ package render_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 
@@ -92,4 +93,38 @@ func TestAServiceOfVeryManyAddressesRendersAtOnce(t *testing.T) {
 	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("took %v", took)
 	}
+}
+
+// TestPortsThatTheServiceDoesNotHaveCostNothing: whoever writes slices may list a hundred in each.
+func TestPortsThatTheServiceDoesNotHaveCostNothing(t *testing.T) {
+	svc, list := large(100, 10_000)
+	svc.Spec.Ports = svc.Spec.Ports[:1]
+	read := readSlices(list)
+	const most = 10_000 * 250
+	if got := bytesFor(func() { render.Service(svc, read, options, render.Settings{}) }); got > most {
+		t.Errorf("%d bytes, at most %d wanted", got, most)
+	}
+}
+
+// TestPortsOfFewEndpointsNeedLittleRoom, though all of them together have very many.
+func TestPortsOfFewEndpointsNeedLittleRoom(t *testing.T) {
+	const ports, each = 1_000, 100
+	svc, list := large(ports, ports*each)
+	for n, slice := range list {
+		slice.Ports = slice.Ports[n : n+1]
+	}
+	read := readSlices(list)
+	const most = ports * each * 1_000
+	if got := bytesFor(func() { render.Service(svc, read, options, render.Settings{}) }); got > most {
+		t.Errorf("%d bytes, at most %d wanted", got, most)
+	}
+}
+
+// bytesFor is how much memory a call allocates.
+func bytesFor(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }

@@ -6,10 +6,12 @@ import (
 	"slices"
 	"unique"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/fairlead-lb/fairlead/ipvs"
 )
 
-// endpoints is what a Service's slices say, merged: of each port name and protocol the endpoints, sorted
+// endpoints is what a Service's slices say of its ports, merged: of each port name and protocol the endpoints, sorted
 // by address, each once.
 type endpoints struct {
 	few[portKey, []located]
@@ -37,16 +39,10 @@ type endpoint struct {
 	forNode, forZone     bool // whether one of them is this node, or its zone
 }
 
-// collect merges the slices.
-func collect(list []*Slice, o *Options, s Settings, problem complain) (all endpoints) {
+// collect merges the slices. What they say of other ports than the Service's is left out: they may have very many.
+func collect(ports []corev1.ServicePort, list []*Slice, o *Options, s Settings, problem complain) (all endpoints) {
 	here := unique.Make(o.NodeName)
-	total := 0
-	for _, slice := range list {
-		total += len(slice.endpoints)
-	}
-	if len(list) > 0 {
-		all.grow(len(list[0].ports)) // mostly all slices have the same
-	}
+	all.expect(ports, list)
 	for _, slice := range list {
 		for _, text := range slice.problems {
 			problem(badEndpoint, "%s", text)
@@ -56,10 +52,11 @@ func collect(list []*Slice, o *Options, s Settings, problem complain) (all endpo
 			weight = 1
 		}
 		for _, p := range slice.ports {
-			port := all.at(p.key)
-			if *port == nil {
-				*port = emptied(total)
+			n := all.find(p.key)
+			if n < 0 {
+				continue
 			}
+			port := &all.pairs[n].value
 			for i, e := range slice.endpoints {
 				*port = append(*port, located{netip.AddrPortFrom(slice.Addresses[i], p.number), e.on(here, o, weight)})
 			}
@@ -70,6 +67,27 @@ func collect(list []*Slice, o *Options, s Settings, problem complain) (all endpo
 		*port = once(*port)
 	}
 	return all
+}
+
+// expect makes room for the endpoints of each of the ports.
+func (all *endpoints) expect(ports []corev1.ServicePort, list []*Slice) {
+	all.grow(len(ports))
+	for _, p := range ports {
+		if protocol, ok := protocolOf(p.Protocol); ok {
+			all.at(portKey{p.Name, protocol})
+		}
+	}
+	counts := make([]int, len(all.pairs))
+	for _, slice := range list {
+		for _, p := range slice.ports {
+			if n := all.find(p.key); n >= 0 {
+				counts[n] += len(slice.endpoints)
+			}
+		}
+	}
+	for n, count := range counts {
+		all.pairs[n].value = emptied(count)
+	}
 }
 
 // release ends the use of the endpoints. Nothing that was made of them refers to them.

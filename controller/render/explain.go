@@ -36,8 +36,8 @@ func Explain(svc *corev1.Service, endpointSlices []*Slice, o Options, s Settings
 	if unserved(svc) != "" {
 		return nil
 	}
-	all := collect(endpointSlices, &o, s, func(string, string, ...any) {})
-	e := explainer{o: &o, svc: svc, all: all, rooms: make(map[choiceKey]room)}
+	all := collect(svc.Spec.Ports, endpointSlices, &o, s, func(string, string, ...any) {})
+	e := explainer{o: &o, all: all, rooms: make(map[choiceKey]room)}
 	here := unique.Make(o.NodeName)
 	for _, slice := range endpointSlices {
 		weight, given := s.Weights[slice.Name]
@@ -60,7 +60,6 @@ func Explain(svc *corev1.Service, endpointSlices []*Slice, o Options, s Settings
 // explainer knows what was decided for all endpoints of each port.
 type explainer struct {
 	o     *Options
-	svc   *corev1.Service
 	all   endpoints
 	rooms map[choiceKey]room
 }
@@ -98,7 +97,7 @@ func (e *explainer) verdict(key portKey, at located, one sliceEndpoint, slice st
 	if one.node != unknown {
 		v.Node = one.node.Value()
 	}
-	if !e.hasPort(key) {
+	if e.all.find(key) < 0 {
 		v.WhyCluster = fmt.Sprintf("no port of the Service is named %q with protocol %s", key.name, key.protocol)
 		v.WhyLocal = v.WhyCluster
 		return v
@@ -121,13 +120,6 @@ func (e *explainer) verdict(key portKey, at located, one sliceEndpoint, slice st
 		v.WhyLocal = "on node " + v.Node + ", not on this one"
 	}
 	return v
-}
-
-func (e *explainer) hasPort(key portKey) bool {
-	return slices.ContainsFunc(e.svc.Spec.Ports, func(p corev1.ServicePort) bool {
-		protocol, ok := protocolOf(p.Protocol)
-		return ok && portKey{p.Name, protocol} == key
-	})
 }
 
 // why says in a clause why an endpoint is in or out, its node aside.

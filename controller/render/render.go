@@ -152,7 +152,7 @@ func Service(svc *corev1.Service, endpointSlices []*Slice, o Options, before Set
 	}
 	w := work{svc: svc, o: o, policies: policiesOf(svc)}
 	w.Settings = settings(svc, endpointSlices, &w.o, before, w.problem)
-	w.all = collect(endpointSlices, &w.o, w.Settings, w.problem)
+	w.all = collect(svc.Spec.Ports, endpointSlices, &w.o, w.Settings, w.problem)
 	w.config = config(svc, w.Settings, w.problem)
 	w.restricts = restriction(svc, w.problem)
 	w.frontends()
