@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -52,34 +51,11 @@ func (c *claims) expect(services int) {
 
 // claim is a virtual server: who wants it, and what is desired in the sets for the one that has it.
 type claim struct {
-	claimants []claimant // the first one has it
+	claimants claimants // the first one has it
 	entries   []entry
 	bound     bool // its address is a VIP
 
 	first [1]claimant // room for claimants: mostly there is one
-}
-
-// claimant is a Service that wants a virtual server.
-type claimant struct {
-	name    types.NamespacedName
-	created time.Time
-	kind    render.Kind
-}
-
-// compare puts the one that gets the virtual server first. A cluster IP has been given out by the API
-// server and is nobody else's; whoever names it as an external IP must not take it over. Among others
-// the older Service has it, and the name decides between equals.
-func (c claimant) compare(o claimant) int {
-	given := func(k render.Kind) int {
-		if k == render.ClusterIP {
-			return 0
-		}
-		return 1
-	}
-	if order := cmp.Or(given(c.kind)-given(o.kind), c.created.Compare(o.created)); order != 0 {
-		return order
-	}
-	return cmp.Compare(c.name.String(), o.name.String())
 }
 
 // held is what one Service claims at present.
@@ -138,13 +114,14 @@ func (c *claims) replace(name types.NamespacedName, created time.Time, r render.
 	c.noLocalInternal += change(before.noLocalInternal, now.noLocalInternal)
 	c.noLocalExternal += change(before.noLocalExternal, now.noLocalExternal)
 	marks := c.replaceLocals(name, &before, &now, &r, &result)
+	again := func(ipvs.Key) bool { return true }
 	if !slices.EqualFunc(before.servers, r.Servers, func(k ipvs.Key, s render.Server) bool { return k == s.Key }) {
 		now.servers = keysOf(r.Servers)
-		result.woken = c.releaseOthers(name, before.servers, now.servers)
+		again, result.woken = c.releaseOthers(name, before.servers, now.servers)
 	}
 	for i := range r.Servers {
 		server := &r.Servers[i]
-		claim, woken := c.claim(server.Key, claimant{name, created, server.Kind})
+		claim, woken := c.claim(server.Key, claimant{name, created, server.Kind}, again(server.Key))
 		result.woken = append(result.woken, woken...)
 		if winner := claim.claimants[0].name; winner != name {
 			result.losses = append(result.losses, lost{server.Key, winner})
@@ -166,21 +143,24 @@ func (c *claims) replace(name types.NamespacedName, created time.Time, r render.
 	return result
 }
 
-// releaseOthers releases the virtual servers that the Service had and does not want any more.
-func (c *claims) releaseOthers(name types.NamespacedName, before, now []ipvs.Key) (woken []types.NamespacedName) {
+// releaseOthers releases the virtual servers that the Service wanted and does not want any more. It returns which of the
+// others it has wanted before.
+func (c *claims) releaseOthers(name types.NamespacedName, before, now []ipvs.Key) (again func(ipvs.Key) bool, woken []types.NamespacedName) {
 	if len(before) == 0 {
-		return nil
+		return func(ipvs.Key) bool { return false }, nil
 	}
-	wanted := make(map[ipvs.Key]struct{}, len(now))
+	stays := make(map[ipvs.Key]bool, len(now)) // whether it was there before
 	for _, key := range now {
-		wanted[key] = struct{}{}
+		stays[key] = false
 	}
 	for _, key := range before {
-		if _, stays := wanted[key]; !stays {
+		if _, wanted := stays[key]; wanted {
+			stays[key] = true
+		} else {
 			woken = append(woken, c.release(key, name)...)
 		}
 	}
-	return woken
+	return func(key ipvs.Key) bool { return stays[key] }, woken
 }
 
 func keysOf(servers []render.Server) []ipvs.Key {
@@ -277,9 +257,10 @@ func (c *claims) bind(addr netip.Addr, claim *claim, bound bool) {
 	claim.bound = bound
 }
 
-// claim adds or keeps the Service among those that want the virtual server. It returns the others, if
-// another one has it now: the one that has got or lost it, and those that know by name who has it.
-func (c *claims) claim(key ipvs.Key, me claimant) (it *claim, woken []types.NamespacedName) {
+// claim adds or keeps the Service among those that want the virtual server; again is that it is among them, maybe as it was
+// before. It returns the others, if another one has it now: the one that has got or lost it, and those that know by name who
+// has it.
+func (c *claims) claim(key ipvs.Key, me claimant, again bool) (it *claim, woken []types.NamespacedName) {
 	it = c.servers[key]
 	if it == nil {
 		c.generation++
@@ -288,19 +269,16 @@ func (c *claims) claim(key ipvs.Key, me claimant) (it *claim, woken []types.Name
 		c.servers[key] = it
 		return it, nil
 	}
-	if slices.Contains(it.claimants, me) {
-		return it, nil // there may be very many, each of which asks
-	}
 	before := it.claimants[0]
-	it.without(me.name)
-	it.claimants = append(it.claimants, me)
-	slices.SortFunc(it.claimants, claimant.compare)
+	if !it.claimants.put(me, again) {
+		return it, nil
+	}
 	if now := it.claimants[0]; now.name == before.name {
 		c.generation += uint64(change(false, now.kind != before.kind))
 		return it, nil
 	}
 	c.generation++
-	return it, it.others(me.name) // one deleted and created again is younger now and may have lost
+	return it, it.claimants.others(me.name) // one deleted and created again is younger now and may have lost
 }
 
 // release removes the Service from those that want the virtual server. It returns the others, if
@@ -308,11 +286,11 @@ func (c *claims) claim(key ipvs.Key, me claimant) (it *claim, woken []types.Name
 func (c *claims) release(key ipvs.Key, name types.NamespacedName) (woken []types.NamespacedName) {
 	it := c.servers[key]
 	winner := it.claimants[0].name
-	it.without(name)
+	it.claimants.remove(name)
 	c.generation++
 	if len(it.claimants) > 0 {
 		if winner == name {
-			return it.others(name)
+			return it.claimants.others(name)
 		}
 		return nil
 	}
@@ -325,19 +303,6 @@ func (c *claims) release(key ipvs.Key, name types.NamespacedName) (woken []types
 	}
 	c.bind(key.Addr.Addr(), it, false)
 	return nil
-}
-
-func (c *claim) without(name types.NamespacedName) {
-	c.claimants = slices.DeleteFunc(c.claimants, func(o claimant) bool { return o.name == name })
-}
-
-func (c *claim) others(name types.NamespacedName) (names []types.NamespacedName) {
-	for _, o := range c.claimants {
-		if o.name != name {
-			names = append(names, o.name)
-		}
-	}
-	return names
 }
 
 func (c *claims) replaceShared(before, now []masq.Entry) {

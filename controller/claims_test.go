@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -147,5 +148,27 @@ func TestManyThatNameOneAddressAreEachLookedAtOnce(t *testing.T) {
 	}
 	if owner := r.c.claims.servers[r.key("203.0.113.1:80", ipvs.TCP)].claimants[0].name; owner != named(name(gone)) {
 		t.Errorf("%s has the address, want %s", owner, name(gone))
+	}
+}
+
+// TestManyThatNameOneAddressAreClaimedAtOnce takes a fraction of a second; if they were sorted anew for each of them, it would
+// take many seconds.
+func TestManyThatNameOneAddressAreClaimedAtOnce(t *testing.T) {
+	const many = 20_000
+	r := newRig(t)
+	for i := range many {
+		age := created(time.Unix(100+int64(i%97), 0)) // in no order
+		r.set(service(fmt.Sprintf("svc-%05d", i), vip(i), externalIPs("203.0.113.1"), age))
+	}
+	start := time.Now()
+	r.round()
+	took := time.Since(start)
+	t.Log(took)
+	if took > 14*time.Second {
+		t.Errorf("took %v", took)
+	}
+	list := r.c.claims.servers[r.key("203.0.113.1:80", ipvs.TCP)].claimants
+	if !slices.IsSortedFunc(list, claimant.compare) || len(list) != many {
+		t.Errorf("%d are in the list, or out of order", len(list))
 	}
 }
