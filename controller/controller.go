@@ -16,7 +16,6 @@ import (
 	"github.com/fairlead-lb/fairlead/controller/render"
 	"github.com/fairlead-lb/fairlead/controller/source"
 	"github.com/fairlead-lb/fairlead/dummyif"
-	"github.com/fairlead-lb/fairlead/internal/relay"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 	"github.com/fairlead-lb/fairlead/view"
@@ -79,9 +78,7 @@ type Controller struct {
 	settings     *settings
 	schedulers   *schedulers
 	healthChecks *healthcheck.Servers
-	relay        *relay.Relay
-	relays       map[types.NamespacedName][]netip.AddrPort
-	relayFor     map[netip.AddrPort]types.NamespacedName // who has a relay: the one that was claimed last
+	relays       *relays
 
 	ipvs    *ipvs.Table
 	dummyif *dummyif.Device
@@ -133,8 +130,7 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 		looks: make(chan func()), ended: make(chan struct{}), record: newRecord(),
 		problems: newProblems(),
 		settings: newSettings(),
-		relays:   make(map[types.NamespacedName][]netip.AddrPort),
-		relayFor: make(map[netip.AddrPort]types.NamespacedName),
+		relays:   newRelays(log),
 		Health:   newHealth(healthLimit(o.SyncPeriod), k.Masq.Families()),
 		Metrics:  newMetrics(k.Masq.Families(), feed),
 		lanes:    written,
@@ -165,9 +161,6 @@ func New(src source.Source, k Kernel, o Options, log *slog.Logger) *Controller {
 	c.Health.since = c.dirty.oldest
 	c.Health.answered(c.Metrics)
 	c.healthChecks = healthcheck.New(c.Health.Healthy, nil, c.cannotListen)
-	c.relay = relay.New(func(listen netip.AddrPort, err error) {
-		c.log.Error("cannot serve a node port on the loopback", "listen", listen.String(), "err", err)
-	})
 	return c
 }
 
@@ -186,7 +179,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	defer close(c.ended)
 	defer c.awaitRules()
 	defer c.healthChecks.Close()
-	defer c.relay.Close()
+	defer c.relays.relay.Close()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.work(ctx, c.feed.reflectors.wait) })
 	c.feed.Follow(ctx) // what there is comes while the kernel is read

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -39,7 +38,7 @@ func (c *Controller) claim(r *rendered) (woken []types.NamespacedName) {
 	c.tell(r.name, r.svc, append(r.Problems, result.problems()...))
 	if !c.options.Rehearsal {
 		c.answerHealthChecks(r.name, r.Health)
-		c.replaceRelays(r.name, r.Relays)
+		result.woken = append(result.woken, c.relays.replace(claimant{r.name, created, render.NodePort}, r.Relays)...)
 	}
 	if c.log.Enabled(context.Background(), slog.LevelDebug) { // else nobody need put the words together
 		c.log.Debug("rendered", "service", r.name.String(), "servers", len(r.Servers), "reason", r.Reason)
@@ -65,31 +64,4 @@ func (c *Controller) answerHealthChecks(name types.NamespacedName, h render.Heal
 		return
 	}
 	c.healthChecks.Set(name, h.Port, h.Local)
-}
-
-// replaceRelays makes the Service's relays exactly these. A relay that two Services want is the one's
-// that was claimed last: the API server gives out a node port once. In one round the one that gets a node port may be
-// claimed before the one that loses it, which must not close it then.
-func (c *Controller) replaceRelays(name types.NamespacedName, now []render.Relay) {
-	before := c.relays[name]
-	if len(before) == 0 && len(now) == 0 {
-		return
-	}
-	delete(c.relays, name)
-	keep := make(map[netip.AddrPort]bool, len(now))
-	for _, r := range now {
-		if len(r.Targets) == 0 {
-			continue // refused at once
-		}
-		keep[r.Listen] = true
-		c.relay.Set(r.Listen, r.Targets, r.Sticky)
-		c.relays[name] = append(c.relays[name], r.Listen)
-		c.relayFor[r.Listen] = name
-	}
-	for _, listen := range before {
-		if !keep[listen] && c.relayFor[listen] == name {
-			c.relay.Unset(listen)
-			delete(c.relayFor, listen)
-		}
-	}
 }
