@@ -1,9 +1,11 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +27,9 @@ type objects interface {
 	nodes() []*corev1.Node // all, as far as the source tells
 	names() []types.NamespacedName
 	count() int // of Services
+
+	// changedLast returns the Services with EndpointSlices, that of the slice that has changed last first, maybe more than once.
+	changedLast() []types.NamespacedName
 }
 
 // reflectors keep what a source has, and put the names of what changed into the dirty set.
@@ -159,6 +164,40 @@ func (r *reflectors) nodes() []*corev1.Node { return r.allNodes.all() }
 func (r *reflectors) names() []types.NamespacedName { return r.services.names() }
 
 func (r *reflectors) count() int { return r.services.len() }
+
+func (r *reflectors) changedLast() []types.NamespacedName {
+	r.slices.mu.RLock()
+	defer r.slices.mu.RUnlock()
+	list := make([]sliceChange, 0, len(r.slices.kept))
+	for _, s := range r.slices.kept {
+		list = append(list, changedAt(s.service, s.version))
+	}
+	return latestFirst(list)
+}
+
+// sliceChange is a Service and when one of its slices has changed: the API server counts all changes.
+type sliceChange struct {
+	service types.NamespacedName
+	version uint64
+}
+
+// changedAt reads a resource version. One that is no number, of whatever source, is the oldest.
+func changedAt(service types.NamespacedName, version string) sliceChange {
+	number, err := strconv.ParseUint(version, 10, 64)
+	if err != nil {
+		number = 0
+	}
+	return sliceChange{service, number}
+}
+
+func latestFirst(list []sliceChange) []types.NamespacedName {
+	slices.SortFunc(list, func(a, b sliceChange) int { return cmp.Compare(b.version, a.version) })
+	names := make([]types.NamespacedName, len(list))
+	for i := range list {
+		names[i] = list[i].service
+	}
+	return names
+}
 
 // trimNodes cuts Nodes down, and of others than this one keeps only the addresses: there may be thousands.
 func trimNodes(self string) func(any) (*corev1.Node, error) {

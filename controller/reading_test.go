@@ -283,6 +283,7 @@ type slowReals struct {
 	*ipvs.Fake
 	each         time.Duration
 	read         map[ipvs.Key]int
+	order        []ipvs.Key
 	begin, end   time.Time
 	longest, all time.Duration
 }
@@ -293,6 +294,7 @@ func (s *slowReals) RealServers(k ipvs.Key) (map[netip.AddrPort]ipvs.RealStatus,
 	}
 	time.Sleep(s.each)
 	s.read[k]++
+	s.order = append(s.order, k)
 	s.end = time.Now()
 	s.longest, s.all = max(s.longest, s.end.Sub(s.begin)), s.all+s.each
 	return s.Fake.RealServers(k)

@@ -61,6 +61,16 @@ func (w *world) nodes() []*corev1.Node {
 	}
 	return append([]*corev1.Node{w.this}, w.others...)
 }
+func (w *world) changedLast() []types.NamespacedName {
+	var list []sliceChange
+	for name, slices := range w.slices {
+		for _, slice := range slices {
+			list = append(list, changedAt(name, slice.ResourceVersion))
+		}
+	}
+	return latestFirst(list)
+}
+
 func (w *world) count() int { return len(w.services) }
 
 func (w *world) names() (list []types.NamespacedName) {

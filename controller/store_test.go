@@ -161,3 +161,20 @@ func TestAStoreRefusesWhatIsNotOfItsKind(t *testing.T) {
 		t.Error("a Node as EndpointSlice: no error")
 	}
 }
+
+// TestTheServicesOfWhatChangedLastComeFirst, by the count of the API server and not by its text.
+func TestTheServicesOfWhatChangedLastComeFirst(t *testing.T) {
+	r, _ := listening()
+	for _, slice := range []*discoveryv1.EndpointSlice{
+		sliceOf("ninth", "a", "10.1.0.1", "9"), sliceOf("tenth", "b", "10.1.0.2", "10"), sliceOf("file", "c", "10.1.0.3", "of a file"),
+		sliceOf("later", "d", "10.1.0.4", "2"), sliceOf("later", "e", "10.1.0.5", "4294967296000"),
+	} {
+		if err := r.slices.Add(slice); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []types.NamespacedName{named("later"), named("tenth"), named("ninth"), named("later"), named("file")}
+	if diff := cmp.Diff(want, r.changedLast()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

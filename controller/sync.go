@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
+	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/view"
 )
 
@@ -54,6 +55,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) (services int) {
 		errs = append(errs, c.sync(p, now))
 		if first {
 			c.claims.turnLater()
+			c.readLatestFirst()
 		}
 		if !p.more {
 			c.tellSettled()
@@ -81,6 +83,19 @@ func (c *Controller) round(ctx context.Context, now time.Time) (services int) {
 			"took", took.Round(time.Microsecond), "draining", c.ipvs.Draining())
 	}
 	return services
+}
+
+// readLatestFirst has the real servers that nobody has read since the start be read in the order of the changes of
+// EndpointSlices, the latest first: what has changed while no daemon ran is found soon.
+func (c *Controller) readLatestFirst() {
+	if c.ipvs.Unseen() == 0 {
+		return
+	}
+	var keys []ipvs.Key
+	for _, name := range c.objects.changedLast() {
+		keys = append(keys, c.serversOf(name)...)
+	}
+	c.ipvs.ReadFirst(keys)
 }
 
 // tellSettled says once that everything listed at the start has been written, and how much that is. Where very many

@@ -3,10 +3,13 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/fairlead-lb/fairlead/ipvs"
 )
@@ -120,6 +123,44 @@ func TestTheFirstReadingHealsAndHasNoPauses(t *testing.T) {
 		}
 		if got, want := len(r.ipvs.Writes), 1+2+3; got != want { // added; weight and deletion; two weights, the virtual server
 			t.Errorf("%d writes, want %d: %v", got, want, r.ipvs.Writes)
+		}
+	})
+}
+
+// TestWhatHasChangedLastIsReadFirst: what changed while no daemon ran, in the order of the changes.
+func TestWhatHasChangedLastIsReadFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		missed := []int{11, 7, 9, 10} // the latest first
+		r, kernel := restartedSlowly(t, func(r *rig) {
+			for n, version := range map[int]string{7: "1000", 9: "99", 10: "98", 11: "20000"} {
+				slice := endpoints(endpoint(n)) // one fewer
+				slice.ResourceVersion = version
+				r.world.slices[named(fmt.Sprint("web", n))] = []*discoveryv1.EndpointSlice{slice, endpoints()}
+			}
+			for n := 100; n < 1100; n++ {
+				r.world.slices[named(fmt.Sprint("web", n))][0].ResourceVersion = fmt.Sprint(n % 90)
+			}
+		})
+		r.round()
+		for len(kernel.order) < len(missed) {
+			r.round()
+		}
+		var got []int
+		for _, k := range kernel.order[:len(missed)] {
+			for _, n := range missed {
+				if k == r.key(vip(n)+":80", ipvs.TCP) {
+					got = append(got, n)
+				}
+			}
+		}
+		if !slices.Equal(got, missed) {
+			t.Errorf("of what has changed, these were among the first that were read: %v, want %v", got, missed)
+		}
+		for !r.c.told {
+			r.round()
+		}
+		if len(kernel.read) != veryMany || len(kernel.order) != veryMany {
+			t.Errorf("%d were read, by %d reads", len(kernel.read), len(kernel.order))
 		}
 	})
 }

@@ -210,7 +210,7 @@ func (t *Table) resyncMore(limit int) (drift int, err error) {
 
 func (t *Table) resyncOneByOne(limit int) (drift int, err error) {
 	var errs []error
-	for k := range t.unread {
+	for k := range t.eachUnread() {
 		if limit--; limit < 0 {
 			break
 		}

@@ -26,6 +26,7 @@ type Table struct {
 
 	unread  map[Key]struct{} // virtual servers whose real servers the current audit has not read yet
 	again   []Key            // and those that it could not read
+	sooner  []Key            // see ReadFirst
 	reading reading
 	sweep   sweep
 	unseen  map[Key]struct{} // virtual servers whose real servers have never been read: see unseen.go

@@ -1,6 +1,9 @@
 package ipvs
 
-import "errors"
+import (
+	"errors"
+	"iter"
+)
 
 // A daemon that starts where an earlier one has left very many virtual servers would read for a minute before it
 // could serve a change. But mostly they are as they should be. So their real servers are read one virtual server after
@@ -37,6 +40,26 @@ func (t *Table) await(k Key, before Reals) {
 	}
 	if len(t.awaited[k]) == 0 { // nothing was written since the first time
 		t.awaited[k] = before
+	}
+}
+
+// ReadFirst has ResyncReals read what is unread of these virtual servers before all others, in this order. It keeps the slice.
+func (t *Table) ReadFirst(keys []Key) { t.sooner = keys }
+
+// eachUnread yields the virtual servers whose real servers are to be read. The caller takes each from the unread ones, or stops.
+func (t *Table) eachUnread() iter.Seq[Key] {
+	return func(yield func(Key) bool) {
+		for ; len(t.sooner) > 0; t.sooner = t.sooner[1:] {
+			if _, unread := t.unread[t.sooner[0]]; unread && !yield(t.sooner[0]) {
+				return
+			}
+		}
+		t.sooner = nil
+		for k := range t.unread {
+			if !yield(k) {
+				return
+			}
+		}
 	}
 }
 
