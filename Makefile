@@ -11,7 +11,7 @@ GO_STATIC   := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=
 
 # The packages whose tests want a real kernel, in the order of their run in the VM. Where many others would be slow there
 # for nothing, a pattern behind the = tells those that do.
-KERNEL_PACKAGES := ./internal/nlbatch ./internal/hostaddr ./ipvs ./dummyif ./masq ./conntrack ./cmd/fairlead ./controller=OnTheKernel ./test/lab ./test/e2e ./test/bench
+KERNEL_PACKAGES := ./internal/nlbatch ./internal/hostaddr ./ipvs ./dummyif ./masq ./conntrack ./takeover ./cmd/fairlead ./controller=OnTheKernel ./test/lab ./test/e2e ./test/bench
 
 # The status of test/vm when the emulator stands still; see its doc.go.
 FROZEN := 75
