@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -21,30 +22,37 @@ const (
 
 // tuneConntrack sets the sysctls of connection tracking, as kube-proxy does. Services work with
 // other values, too, and a container may see /proc/sys read-only, or a network namespace whose
-// limits belong to the host. So what cannot be set is a warning.
-func tuneConntrack(cfg ConntrackConfig, log *slog.Logger) {
-	report := func(name, key string, value any, before string, changed bool, err error) {
+// limits belong to the host. So it goes on without what cannot be set.
+func tuneConntrack(cfg ConntrackConfig, log *slog.Logger) error {
+	var errs []error
+	report := func(s kernelSetting, before string, changed bool, err error) {
 		switch {
 		case err != nil:
-			log.Warn("cannot set a sysctl of connection tracking, going on without", "value", value, "for", key, "err", err)
+			errs = append(errs, s.failed(err))
 		case changed:
-			log.Info("sysctl set", "sysctl", name, "from", before, "to", value, "because", key)
+			log.Info("sysctl set", "sysctl", s.name, "from", before, "to", s.value, "because", s.why)
 		}
 	}
 	for _, s := range conntrackSettings(cfg) {
 		before, changed, err := sysctl.Ensure(s.name, s.value)
-		report(s.name, s.why, s.value, before, changed, err)
+		report(s, before, changed, err)
 	}
 	limit := conntrackMax(cfg, cores())
 	if limit == 0 {
-		return
+		return errors.Join(errs...)
 	}
 	before, changed, err := sysctl.Raise(sysctlConntrackMax, limit)
-	report(sysctlConntrackMax, "conntrack.maxPerCore and conntrack.min", limit, before, changed, err)
+	report(conntrackLimit(limit), before, changed, err)
 	if advice := hashAdvice(readNumber("/proc/sys/"+sysctlConntrackMax), readNumber(conntrackHashSize)); advice != "" {
 		log.Warn("the hash table of connection tracking is small for so many connections: look-ups get slow when it fills",
 			"remedy", advice)
 	}
+	return errors.Join(errs...)
+}
+
+// conntrackLimit is the sysctl that is raised.
+func conntrackLimit(limit int64) kernelSetting {
+	return kernelSetting{sysctlConntrackMax, strconv.FormatInt(limit, 10), "conntrack.maxPerCore and conntrack.min", "conntrack.maxPerCore"}
 }
 
 // conntrackSettings lists the sysctls that get an exact value.
@@ -53,7 +61,7 @@ func conntrackSettings(cfg ConntrackConfig) []kernelSetting {
 	seconds := func(name, key string, timeout time.Duration) {
 		if timeout > 0 {
 			value := strconv.FormatInt(int64(timeout/time.Second), 10)
-			list = append(list, kernelSetting{"net/netfilter/" + name, value, key})
+			list = append(list, kernelSetting{"net/netfilter/" + name, value, key, key})
 		}
 	}
 	seconds("nf_conntrack_tcp_timeout_established", "conntrack.tcpEstablishedTimeout", cfg.TCPEstablishedTimeout)
@@ -61,7 +69,7 @@ func conntrackSettings(cfg ConntrackConfig) []kernelSetting {
 	seconds("nf_conntrack_udp_timeout", "conntrack.udpTimeout", cfg.UDPTimeout)
 	seconds("nf_conntrack_udp_timeout_stream", "conntrack.udpStreamTimeout", cfg.UDPStreamTimeout)
 	if cfg.TCPBeLiberal {
-		list = append(list, kernelSetting{"net/netfilter/nf_conntrack_tcp_be_liberal", "1", "conntrack.tcpBeLiberal"})
+		list = append(list, kernelSetting{"net/netfilter/nf_conntrack_tcp_be_liberal", "1", "conntrack.tcpBeLiberal", "conntrack.tcpBeLiberal"})
 	}
 	return list
 }

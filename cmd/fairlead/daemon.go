@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -99,16 +100,24 @@ func (d *daemon) reloader(ctx context.Context, cfg Config) *reloader {
 		r.told = append(r.told, tellEvent(d.nodeWarnings))
 	}
 	r.check = d.possible
-	r.apply = func(next Config, changed []string) {
-		for _, p := range d.parts() {
-			if p.concerned(changed) {
-				if err := p.take(ctx, next); err != nil {
-					d.log.Error("a part of the new configuration does not take effect", "keys", strings.Join(p.keys, " "), "err", err)
-				}
-			}
+	r.apply = func(next Config, changed []string) ([]string, error) { return takeAll(ctx, d.parts(), next, changed) }
+	return r
+}
+
+// takeAll has each part that is concerned take a configuration over, also after another has failed. It returns the changed
+// keys of those that failed.
+func takeAll(ctx context.Context, parts []part, next Config, changed []string) (failed []string, err error) {
+	var errs []error
+	for _, p := range parts {
+		due := p.concerned(changed)
+		if len(due) == 0 {
+			continue
+		}
+		if err := p.take(ctx, next); err != nil {
+			errs, failed = append(errs, err), append(failed, due...)
 		}
 	}
-	return r
+	return failed, errors.Join(errs...)
 }
 
 // possible returns an error unless this node can do what the next configuration asks for.
@@ -131,10 +140,14 @@ type part struct {
 	take func(context.Context, Config) error
 }
 
-func (p part) concerned(changed []string) bool {
-	return slices.ContainsFunc(changed, func(path string) bool {
-		return slices.ContainsFunc(p.keys, func(key string) bool { return strings.HasPrefix(path, key) })
-	})
+// concerned returns those of the keys that the part takes over.
+func (p part) concerned(changed []string) (due []string) {
+	for _, path := range changed {
+		if slices.ContainsFunc(p.keys, func(key string) bool { return strings.HasPrefix(path, key) }) {
+			due = append(due, path)
+		}
+	}
+	return due
 }
 
 // parts lists them in the order in which they take changes over.
@@ -144,11 +157,11 @@ func (d *daemon) parts() []part {
 			d.setLogging(cfg.Logging)
 			return nil
 		}},
-		{[]string{"ipvs.tcp", "ipvs.udp", "ipvs.strictARP", "ipvs.estimation", "conntrack.", "oomScoreAdj"},
-			func(_ context.Context, cfg Config) error {
-				d.estimation.Store(cfg.IPVS.Estimation)
-				return prepareHost(cfg, d.log)
-			}},
+		{[]string{"ipvs.tcp", "ipvs.udp", "ipvs.strictARP", "ipvs.estimation"}, func(_ context.Context, cfg Config) error {
+			d.estimation.Store(cfg.IPVS.Estimation)
+			return prepareHost(cfg, d.log)
+		}},
+		{[]string{"conntrack.", "oomScoreAdj"}, func(_ context.Context, cfg Config) error { return tuneHost(cfg, d.log) }},
 		{[]string{"metrics."}, func(_ context.Context, cfg Config) error {
 			d.metrics.Store(cfg.Metrics)
 			return nil

@@ -26,7 +26,14 @@ A wrong file is refused as a whole, and the last good one stays in force. That i
 * in the log, one line for each mistake, with the key;
 * by ` + "`fairlead_config_error{key=\"...\"}`" + `, which is 1 as long as the file is wrong there, and by
   ` + "`fairlead_config_reloads_total{result=\"refused\"}`" + `;
-* by an Event ` + "`ConfigurationRefused`" + ` on the Node.
+* by an Event ` + "`ConfigurationRefused`" + ` on the Node;
+* by a Note of ` + "`fairlead status`" + `.
+
+What a good file asks for can fail, too: ` + "`ipvs.strictARP`" + ` in the DaemonSet's container, for one, where
+/proc/sys is read-only. Then all the rest takes effect, the node stays as it was where it failed, and the same
+four tell of it with the key: the result is ` + "`incomplete`" + `, the Event ` + "`ConfigurationIncomplete`" + `. It is tried
+again when the file changes again, and at the next start, before which the DaemonSet's init container sets what
+the daemon may not.
 
 A scheduler that the kernel does not have is such a mistake. A file that has become empty is refused, too: that
 is what a file looks like while it is being written. Write a new one beside it, and rename it.

@@ -140,6 +140,10 @@ c.yaml:3: detectLocal.bridgeInterface: "sixteen-letters-" is not a device name (
 c.yaml:3: detectLocal.interfaceNamePrefix: "all" is not the beginning of device names (1 to 14 ASCII characters, no space / : %), or empty`},
 		{name: "a prefix without room for a +", file: "detectLocal: {bridgeInterface: fifteen-letters, interfaceNamePrefix: fifteen-letters}\n", want: `
 c.yaml:1: detectLocal.interfaceNamePrefix: "fifteen-letters" is not the beginning of device names (1 to 14 ASCII characters, no space / : %), or empty`},
+		{name: "a range of CPUs that runs backward", file: "ipvs: {estimationCPUs: \"0,3-1\"}\n", want: `
+c.yaml:1: ipvs.estimationCPUs: "0,3-1" is not a list of CPUs in quotes, such as "0-3,8", each from 0 to 8191 and no range backward, or empty`},
+		{name: "a CPU that no kernel has", file: "ipvs: {estimationCPUs: 0-8192}\n", want: `
+c.yaml:1: ipvs.estimationCPUs: "0-8192" is not a list of CPUs in quotes, such as "0-3,8", each from 0 to 8191 and no range backward, or empty`},
 		{name: "very long", file: "ipvs: {estimation: " + long + "}\n",
 			want: `c.yaml:1: ipvs.estimation: "` + long[:80] + `"... is not on, off or auto`},
 		{name: "environment", file: "ipvs: {scheduler: rrr}\n",

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -99,36 +100,47 @@ func privileged() error {
 // kernelSetting is a sysctl that Fairlead needs, and why.
 type kernelSetting struct {
 	name, value, why string
+	key              string // that asks for it; none: it is always needed
+}
+
+// failed says that a setting could not be made.
+func (s kernelSetting) failed(err error) error {
+	if s.key == "" {
+		return fmt.Errorf("%s: %w", s.why, err)
+	}
+	return problem("", s.key, "%v", err)
 }
 
 // settings lists the sysctls for this configuration and kernel.
 func settings(cfg Config) []kernelSetting {
 	list := []kernelSetting{
-		{"net/ipv4/vs/conntrack", "1", "balanced connections are masqueraded"},
-		{"net/ipv4/vs/expire_nodest_conn", "1", "connections end with their real server"},
-		{"net/ipv4/vs/expire_quiescent_template", "1", "affinity ends with its real server"},
-		{"net/ipv4/ip_forward", "1", "packets go on to pods"},
+		{name: "net/ipv4/vs/conntrack", value: "1", why: "balanced connections are masqueraded"},
+		{name: "net/ipv4/vs/expire_nodest_conn", value: "1", why: "connections end with their real server"},
+		{name: "net/ipv4/vs/expire_quiescent_template", value: "1", why: "affinity ends with its real server"},
+		{name: "net/ipv4/ip_forward", value: "1", why: "packets go on to pods"},
 	}
 	if !kernelAtLeast(5, 9) {
 		// Before 5.9, reusing a client port cost a second (kubernetes/kubernetes 81775).
-		list = append(list, kernelSetting{"net/ipv4/vs/conn_reuse_mode", "0", "no delay for reused ports before Linux 5.9"})
+		list = append(list, kernelSetting{name: "net/ipv4/vs/conn_reuse_mode", value: "0", why: "no delay for reused ports before Linux 5.9"})
+	}
+	asked := func(name, value, key, since string) {
+		list = append(list, kernelSetting{"net/ipv4/" + name, value, key + since, key})
 	}
 	if cfg.IPVS.StrictARP {
-		list = append(list,
-			kernelSetting{"net/ipv4/conf/all/arp_ignore", "1", "ipvs.strictARP"},
-			kernelSetting{"net/ipv4/conf/all/arp_announce", "2", "ipvs.strictARP"})
+		asked("conf/all/arp_ignore", "1", "ipvs.strictARP", "")
+		asked("conf/all/arp_announce", "2", "ipvs.strictARP", "")
 	}
 	switch cfg.IPVS.Estimation {
 	case estimationOn:
-		list = append(list, kernelSetting{"net/ipv4/vs/run_estimation", "1", "ipvs.estimation"})
+		asked("vs/run_estimation", "1", "ipvs.estimation", "")
 	case estimationOff:
-		list = append(list, kernelSetting{"net/ipv4/vs/run_estimation", "0", "ipvs.estimation"})
+		asked("vs/run_estimation", "0", "ipvs.estimation", "")
 	}
 	if cfg.IPVS.EstimationCPUs != "" {
-		list = append(list, kernelSetting{"net/ipv4/vs/est_cpulist", cfg.IPVS.EstimationCPUs, "ipvs.estimationCPUs, since Linux 6.2"})
+		asked("vs/est_cpulist", cfg.IPVS.EstimationCPUs, "ipvs.estimationCPUs", ", since Linux 6.2")
 	}
 	if cfg.IPVS.EstimationNice != 0 {
-		list = append(list, kernelSetting{"net/ipv4/vs/est_nice", strconv.Itoa(cfg.IPVS.EstimationNice), "ipvs.estimationNice, since Linux 6.2"})
+		asked("vs/est_nice", strconv.Itoa(cfg.IPVS.EstimationNice), "ipvs.estimationNice", ", since Linux 6.2")
 	}
 	return list
 }
@@ -140,33 +152,47 @@ func setTimeouts(cfg IPVSConfig) error {
 		return err
 	}
 	defer table.Close()
-	return table.SetTimeouts(ipvs.Timeouts{TCP: cfg.TCPTimeout, TCPFin: cfg.TCPFinTimeout, UDP: cfg.UDPTimeout})
-}
-
-// prepareHost sets timeouts and sysctls, and the process's own standing with the OOM killer. It
-// writes only what differs.
-func prepareHost(cfg Config, log *slog.Logger) error {
-	if err := setTimeouts(cfg.IPVS); err != nil {
+	if err = table.SetTimeouts(ipvs.Timeouts{TCP: cfg.TCPTimeout, TCPFin: cfg.TCPFinTimeout, UDP: cfg.UDPTimeout}); err == nil {
+		return nil
+	}
+	var errs []error // the three go to the kernel in one message
+	for key, timeout := range map[string]time.Duration{
+		"ipvs.tcpTimeout": cfg.TCPTimeout, "ipvs.tcpFinTimeout": cfg.TCPFinTimeout, "ipvs.udpTimeout": cfg.UDPTimeout,
+	} {
+		if timeout != 0 {
+			errs = append(errs, problem("", key, "%v", err))
+		}
+	}
+	if len(errs) == 0 {
 		return err
 	}
+	return errors.Join(errs...)
+}
+
+// prepareHost sets timeouts and sysctls. It writes only what differs, and goes on after errors.
+func prepareHost(cfg Config, log *slog.Logger) error {
+	errs := []error{setTimeouts(cfg.IPVS)}
 	for _, s := range settings(cfg) {
 		before, changed, err := sysctl.Ensure(s.name, s.value)
-		if errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			log.Warn("this kernel has no such sysctl", "sysctl", s.name, "for", s.why)
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.why, err)
-		}
-		if changed {
+		case err != nil:
+			errs = append(errs, s.failed(err))
+		case changed:
 			log.Info("sysctl set", "sysctl", s.name, "from", before, "to", s.value, "because", s.why)
 		}
 	}
-	tuneConntrack(cfg.Conntrack, log)
+	return errors.Join(errs...)
+}
+
+// tuneHost sets what Services work without: connection tracking, and the process's own standing with the OOM killer.
+func tuneHost(cfg Config, log *slog.Logger) error {
+	errs := []error{tuneConntrack(cfg.Conntrack, log)}
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(cfg.OOMScoreAdj)), 0o644); err != nil {
-		log.Warn("cannot set oomScoreAdj", "value", cfg.OOMScoreAdj, "err", err)
+		errs = append(errs, problem("", "oomScoreAdj", "cannot set it to %d: %v", cfg.OOMScoreAdj, err))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // kernelRelease is the running kernel's, such as "6.1.0-35-amd64"; "" where it cannot be read.

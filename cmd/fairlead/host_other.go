@@ -33,6 +33,8 @@ func probeScheduler(string) error { return errLinuxOnly }
 
 func prepareHost(Config, *slog.Logger) error { return errLinuxOnly }
 
+func tuneHost(Config, *slog.Logger) error { return errLinuxOnly }
+
 func watchSizes(func() bool, *slog.Logger) func(ipvs.Size) { return nil }
 
 func takeOver(context.Context, Config, *controller.Controller, func(reason, text string), *notes, *slog.Logger) error {

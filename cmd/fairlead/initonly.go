@@ -19,7 +19,7 @@ func initOnly(cfg Config, log *slog.Logger) error {
 	if err := wakeTables(k.Masq); err != nil {
 		return fmt.Errorf("look at iptables: %w", err)
 	}
-	return prepareHost(cfg, log)
+	return startHost(cfg, log)
 }
 
 // wakeTables looks into every table of iptables and changes nothing: iptables-legacy loads a module for

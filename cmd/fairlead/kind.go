@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -192,9 +191,47 @@ func logLevel() kind {
 	})
 }
 
-// cpuList is a list of CPUs as the kernel reads it.
+// mostCPUs is how many CPUs a kernel can have, CONFIG_NR_CPUS at its largest.
+const mostCPUs = 8192
+
+// cpuList is a list of CPUs. It becomes what the kernel makes of it, so that it can be compared with what the kernel says.
 func cpuList() kind {
-	return scalar("a list of CPUs in quotes, such as \"0-3,8\"", tagString, func(s string) (string, bool) { return s, validCPUs.MatchString(s) })
+	want := fmt.Sprintf("a list of CPUs in quotes, such as \"0-3,8\", each from 0 to %d and no range backward", mostCPUs-1)
+	return scalar(want, tagString, func(s string) (string, bool) {
+		var has [mostCPUs + 1]bool
+		for item := range strings.SplitSeq(s, ",") {
+			first, last, isRange := strings.Cut(item, "-")
+			if !isRange {
+				last = first
+			}
+			low, errLow := strconv.ParseUint(first, 10, 32)
+			high, errHigh := strconv.ParseUint(last, 10, 32)
+			if errLow != nil || errHigh != nil || low > high || high >= mostCPUs {
+				return "", false
+			}
+			for cpu := low; cpu <= high; cpu++ {
+				has[cpu] = true
+			}
+		}
+		return cpuRanges(has[:]), true
+	})
 }
 
-var validCPUs = regexp.MustCompile(`^\d+(-\d+)?(,\d+(-\d+)?)*$`)
+// cpuRanges writes a set of CPUs as the kernel does. The last of has is false.
+func cpuRanges(has []bool) string {
+	var ranges []string
+	for cpu := 0; cpu < len(has); cpu++ {
+		first := cpu
+		for has[cpu] {
+			cpu++
+		}
+		switch cpu - first {
+		case 0:
+		case 1:
+			ranges = append(ranges, strconv.Itoa(first))
+		default:
+			ranges = append(ranges, fmt.Sprintf("%d-%d", first, cpu-1))
+		}
+	}
+	return strings.Join(ranges, ",")
+}

@@ -112,7 +112,7 @@ func TestValues(t *testing.T) {
 	config, _ := load(t, `
 hostnameOverride: "  NODE-1.Example.COM "
 clusterCIDR: "10.244.1.2/16, fd00::1/56"
-ipvs: {syncPeriod: 1h30m, minSyncPeriod: 0, estimation: on, excludeCIDRs: [10.0.0.1/8]}
+ipvs: {syncPeriod: 1h30m, minSyncPeriod: 0, estimation: on, estimationCPUs: "4,0,1,2-3,4,8", excludeCIDRs: [10.0.0.1/8]}
 iptables: {masqueradeBit: 31, masqueradeAll: True}
 healthzBindAddress: ""
 detectLocal: ~
@@ -124,6 +124,7 @@ logging:
 	want.ClusterCIDR = []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00::/56")}
 	want.IPVS.SyncPeriod = 90 * time.Minute
 	want.IPVS.Estimation = "on"
+	want.IPVS.EstimationCPUs = "0-4,8" // as the kernel says it
 	want.IPVS.ExcludeCIDRs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	want.IPTables = IPTablesConfig{MasqueradeAll: true, MasqueradeBit: 31}
 	want.HealthzBindAddress = netip.AddrPort{}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"strconv"
 	"strings"
 	"time"
 
@@ -79,7 +78,7 @@ func hostWrites(cfg Config, servers *ipvs.Linux, log *slog.Logger) (list []plan.
 			continue // the daemon warns of it, and goes on
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.why, err)
+			return nil, s.failed(err)
 		}
 		if before != s.value {
 			list = append(list, sysctlWrite(s))
@@ -105,7 +104,7 @@ func conntrackWrites(cfg ConntrackConfig, log *slog.Logger) (list []plan.Write) 
 	}
 	limit := conntrackMax(cfg, cores())
 	if before := readNumber("/proc/sys/" + sysctlConntrackMax); before > 0 && before < limit {
-		due(kernelSetting{sysctlConntrackMax, strconv.FormatInt(limit, 10), "conntrack.maxPerCore and conntrack.min"})
+		due(conntrackLimit(limit))
 	}
 	return list
 }

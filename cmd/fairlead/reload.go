@@ -6,25 +6,41 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strings"
 )
 
 // reloader takes over what changes in the configuration file while the daemon runs. One goroutine uses it.
 //
 // A file is taken as a whole or not at all. Of one that is good, the keys that need a restart keep the
-// value that they have.
+// value that they have, and what this node does not let happen is told and tried again with the next change of the file.
 type reloader struct {
 	from    configOrigin
-	seen    string // what was read last, or why nothing could be
-	current Config // in force
+	seen    string   // what was read last, or why nothing could be
+	current Config   // in force, but for again
+	again   []string // keys whose change has failed
 	check   func(current, next Config) error
-	apply   func(next Config, changed []string)
+	apply   func(next Config, changed []string) (failed []string, err error)
 	told    []teller
 	log     *slog.Logger
 }
 
-// teller is told how each reading of a changed file went: with nothing, or with what is wrong.
-type teller func(wrong []error)
+// outcome is how the reading of a changed file went: well, where there are no problems.
+type outcome struct {
+	refused  bool // as a whole; otherwise the file is in force, but for the problems
+	problems []error
+}
+
+// text says what is in force.
+func (o outcome) text() string {
+	if o.refused {
+		return "the configuration file is refused; the last good one stays in force"
+	}
+	return "the configuration file is in force, but a part of it is not: there the node stays as it was"
+}
+
+// teller is told how each reading of a changed file went.
+type teller func(outcome)
 
 // look reads the file, and takes it over if it is another one than before.
 func (r *reloader) look() {
@@ -41,27 +57,29 @@ func (r *reloader) look() {
 		return
 	}
 	r.seen = seen
+	var failed error // of what the file asks for
 	if err == nil {
-		err = r.takeOver(data)
+		failed, err = r.takeOver(data)
 	}
-	wrong := problemsIn(err)
-	for _, problem := range wrong {
-		r.log.Error("the configuration file is refused; the last good one stays in force", "key", keyOf(problem), "err", problem)
+	o := outcome{refused: err != nil, problems: problemsIn(errors.Join(err, failed))}
+	for _, problem := range o.problems {
+		r.log.Error(o.text(), "key", keyOf(problem), "err", problem)
 	}
 	for _, tell := range r.told {
-		tell(wrong)
+		tell(o)
 	}
 }
 
-// takeOver makes the file's content the configuration in force.
-func (r *reloader) takeOver(data []byte) error {
+// takeOver makes the file's content the configuration in force. It is refused with err, and nothing has changed, or taken
+// over but for what failed.
+func (r *reloader) takeOver(data []byte) (failed, err error) {
 	next, warnings, err := r.from.parse(data)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	waiting := holdBack(&next, r.current)
 	if err := r.check(r.current, next); err != nil {
-		return err
+		return nil, err
 	}
 	for _, warning := range warnings {
 		r.log.Warn(warning)
@@ -70,12 +88,19 @@ func (r *reloader) takeOver(data []byte) error {
 		r.log.Warn("these changes of the configuration file wait for a restart", "keys", strings.Join(waiting, " "))
 	}
 	changed := differences(r.current, next)
-	r.current = next
-	if len(changed) > 0 {
-		r.apply(next, changed)
+	for _, path := range r.again {
+		if !slices.Contains(changed, path) {
+			changed = append(changed, path)
+		}
 	}
-	r.log.Info("the configuration file is taken over", "file", r.from.path, "changed", strings.Join(changed, " "))
-	return nil
+	r.current, r.again = next, nil
+	if len(changed) > 0 {
+		r.again, failed = r.apply(next, changed)
+	}
+	if failed == nil {
+		r.log.Info("the configuration file is taken over", "file", r.from.path, "changed", strings.Join(changed, " "))
+	}
+	return failed, nil
 }
 
 // holdBack gives the keys that need a restart the value that they have in current, and returns those that

@@ -14,33 +14,36 @@ const mostKeys = 20
 func tellMetrics(registry *prometheus.Registry) teller {
 	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "fairlead", Name: "config_reloads_total",
-		Help: "Changes of the configuration file, by result: applied, or refused as a whole.",
+		Help: "Changes of the configuration file, by result: applied, refused as a whole, or incomplete, where the node did not let all of it take effect.",
 	}, []string{"result"})
 	wrong := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: "fairlead", Name: "config_error",
-		Help: "1 for each key that is wrong in the configuration file, which is not in force; no key: the file cannot be read.",
+		Help: "1 for each key that is wrong in the configuration file, which is not in force, or that could not take effect; no key: the file cannot be read.",
 	}, []string{"key"})
 	registry.MustRegister(reloads, wrong)
-	applied, refused := reloads.WithLabelValues("applied"), reloads.WithLabelValues("refused")
-	return func(problems []error) {
+	applied, refused, incomplete := reloads.WithLabelValues("applied"), reloads.WithLabelValues("refused"), reloads.WithLabelValues("incomplete")
+	return func(o outcome) {
 		wrong.Reset()
-		if len(problems) == 0 {
+		switch {
+		case o.refused:
+			refused.Inc()
+		case len(o.problems) > 0:
+			incomplete.Inc()
+		default:
 			applied.Inc()
-			return
 		}
-		refused.Inc()
-		for _, problem := range problems[:min(len(problems), mostKeys)] {
+		for _, problem := range o.problems[:min(len(o.problems), mostKeys)] {
 			wrong.WithLabelValues(keyOf(problem)).Set(1)
 		}
 	}
 }
 
-// tellNotes tells in the status as long as the file is wrong.
+// tellNotes tells in the status as long as the file, or a part of it, is not in force.
 func tellNotes(n *notes) teller {
-	return func(problems []error) {
+	return func(o outcome) {
 		var text string
-		if len(problems) > 0 {
-			text = "the configuration file is refused, and the last good one stays in force: " + problems[0].Error()
+		if len(o.problems) > 0 {
+			text = o.text() + ": " + o.problems[0].Error()
 		}
 		n.set("configuration", text)
 	}
@@ -49,14 +52,18 @@ func tellNotes(n *notes) teller {
 // tellEvent tells of what is wrong in an Event. Its text has room for so many bytes in the API.
 func tellEvent(event func(reason, text string)) teller {
 	const most = 1000
-	return func(problems []error) {
-		if len(problems) == 0 {
+	return func(o outcome) {
+		if len(o.problems) == 0 {
 			return
 		}
-		text := "the last good configuration stays in force: " + strings.ReplaceAll(errors.Join(problems...).Error(), "\n", "; ")
+		reason := "ConfigurationIncomplete"
+		if o.refused {
+			reason = "ConfigurationRefused"
+		}
+		text := o.text() + ": " + strings.ReplaceAll(errors.Join(o.problems...).Error(), "\n", "; ")
 		if len(text) > most {
 			text = strings.ToValidUTF8(text[:most], "") + "..."
 		}
-		event("ConfigurationRefused", text)
+		event(reason, text)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +24,7 @@ type reloading struct {
 	events   []string
 	registry *prometheus.Registry
 	refuse   error // what check says
+	fail     error // what apply says, of all that changed
 }
 
 func startReloading(t *testing.T, text string, flags *pflag.FlagSet, environ ...string) *reloading {
@@ -36,7 +38,13 @@ func startReloading(t *testing.T, text string, flags *pflag.FlagSet, environ ...
 	r.reloader = &reloader{
 		from: from, seen: text, current: cfg, log: slog.New(slog.NewTextHandler(&r.log, nil)),
 		check: func(Config, Config) error { return r.refuse },
-		apply: func(_ Config, changed []string) { r.applied = append(r.applied, strings.Join(changed, " ")) },
+		apply: func(_ Config, changed []string) ([]string, error) {
+			r.applied = append(r.applied, strings.Join(changed, " "))
+			if r.fail == nil {
+				return nil, nil
+			}
+			return changed, r.fail
+		},
 		told: []teller{tellMetrics(r.registry), tellEvent(func(reason, text string) {
 			r.events = append(r.events, reason+": "+text)
 		})},
@@ -138,6 +146,53 @@ func TestAFileThatCannotBeTakenChangesNothing(t *testing.T) {
 	}
 }
 
+// TestWhatTheNodeDoesNotLetHappenIsTold: the file is good and taken over, and a part of it fails. It is not called applied,
+// and is tried again with the next change of the file, whatever that is of.
+func TestWhatTheNodeDoesNotLetHappenIsTold(t *testing.T) {
+	r := startReloading(t, "ipvs: {scheduler: rr}\n", nil)
+	var status notes
+	r.told = append(r.told, tellNotes(&status))
+	r.fail = problem("", "ipvs.strictARP", "set sysctl arp_ignore: read-only file system")
+	log := r.becomes("ipvs: {scheduler: rr, strictARP: true}\n")
+	if !strings.Contains(log, "key=ipvs.strictARP") || !strings.Contains(log, "read-only") || strings.Contains(log, "taken over") {
+		t.Errorf("log %s", log)
+	}
+	if got := r.metrics(); !strings.Contains(got, `fairlead_config_error{key="ipvs.strictARP"} 1`) || !strings.Contains(got, `{result="incomplete"} 1`) ||
+		!strings.Contains(got, `{result="applied"} 0`) || !strings.Contains(got, `{result="refused"} 0`) {
+		t.Errorf("metrics\n%s", got)
+	}
+	if len(r.events) != 1 || !strings.HasPrefix(r.events[0], "ConfigurationIncomplete: ") || !strings.Contains(r.events[0], "there the node stays as it was: ipvs.strictARP: ") {
+		t.Errorf("events %q", r.events)
+	}
+	if list := status.list(); len(list) != 1 || !strings.Contains(list[0], "ipvs.strictARP") {
+		t.Errorf("status %q", list)
+	}
+	r.fail = nil
+	log = r.becomes("ipvs: {scheduler: lc, strictARP: true}\n")
+	if !slices.Equal(r.applied, []string{"ipvs.scheduler ipvs.strictARP"}) || len(status.list()) > 0 || !strings.Contains(log, "taken over") {
+		t.Errorf("applied %q, status %q, log %s", r.applied, status.list(), log)
+	}
+	if r.becomes("ipvs: {scheduler: rr, strictARP: true}\n"); !slices.Equal(r.applied, []string{"ipvs.scheduler"}) {
+		t.Errorf("applied %q: what has succeeded is not tried again", r.applied)
+	}
+}
+
+// TestAPartThatFailsKeepsNoOtherBack has two parts fail, and one between them take its keys over.
+func TestAPartThatFailsKeepsNoOtherBack(t *testing.T) {
+	var took []string
+	take := func(name string, err error) part {
+		return part{[]string{name + "."}, func(context.Context, Config) error {
+			took = append(took, name)
+			return err
+		}}
+	}
+	parts := []part{take("a", errors.New("no a")), take("b", nil), take("c", errors.New("no c")), take("d", nil)}
+	failed, err := takeAll(t.Context(), parts, Config{}, []string{"a.x", "a.y", "b.x", "c.x"})
+	if !slices.Equal(took, []string{"a", "b", "c"}) || !slices.Equal(failed, []string{"a.x", "a.y", "c.x"}) || len(problemsIn(err)) != 2 {
+		t.Errorf("%q took it, failed %q, %v", took, failed, err)
+	}
+}
+
 func TestWhatNeedsARestartStaysAsItWas(t *testing.T) {
 	r := startReloading(t, "dummyInterface: {bind: address}\n", nil)
 	log := r.becomes("dummyInterface: {bind: route}\nclientConnection: {qps: 7}\niptables: {masqueradeBit: 3}\nipvs: {scheduler: lc}\n")
@@ -191,7 +246,7 @@ func TestAFileOfKubeProxyIsReadAgainToo(t *testing.T) {
 func TestEveryKeyReachesAPart(t *testing.T) {
 	parts := new(daemon).parts()
 	for _, k := range keys() {
-		reached := slices.ContainsFunc(parts, func(p part) bool { return p.concerned([]string{k.path}) })
+		reached := slices.ContainsFunc(parts, func(p part) bool { return len(p.concerned([]string{k.path})) > 0 })
 		if !k.restart && !reached {
 			t.Errorf("%s: nobody takes a change over", k.path)
 		}
@@ -218,7 +273,7 @@ func TestASchedulerThatTheKernelLacksIsAMistakeOfTheFile(t *testing.T) {
 
 func TestTheTextOfAnEventHasRoom(t *testing.T) {
 	var text string
-	tellEvent(func(_, s string) { text = s })([]error{errors.New(strings.Repeat("ä", 5000))})
+	tellEvent(func(_, s string) { text = s })(outcome{problems: []error{errors.New(strings.Repeat("ä", 5000))}})
 	if len(text) > 1024 || !strings.HasSuffix(text, "ä...") {
 		t.Errorf("%d bytes: %s", len(text), text)
 	}

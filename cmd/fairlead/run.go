@@ -103,7 +103,7 @@ func runDaemon(ctx context.Context, cfg Config, d *daemon) (err error) {
 		return err
 	}
 	defer closeKernel()
-	if err := prepareHost(cfg, d.log); err != nil {
+	if err := startHost(cfg, d.log); err != nil {
 		return err
 	}
 	options, err := controllerOptions(cfg, d.name)
@@ -132,6 +132,17 @@ func runDaemon(ctx context.Context, cfg Config, d *daemon) (err error) {
 	err = d.serve(ctx, cfg)
 	d.log.Info("Fairlead stops; the kernel keeps what it has")
 	return err
+}
+
+// startHost makes the node ready. What Services work without is a warning: a container may not set it.
+func startHost(cfg Config, log *slog.Logger) error {
+	if err := prepareHost(cfg, log); err != nil {
+		return err
+	}
+	for _, problem := range problemsIn(tuneHost(cfg, log)) {
+		log.Warn("cannot set what Services work without; going on", "key", keyOf(problem), "err", problem)
+	}
+	return nil
 }
 
 func ownName(override string) (string, error) {
