@@ -103,7 +103,7 @@ func ipvsKeys() []key {
 		{path: "ipvs.drainTimeout", kind: duration(0), def: "15m",
 			comment: "Longest that a removed real server lingers at weight 0 for its connections.\n0s: until they end, however long that takes."},
 		{path: "ipvs.estimation", kind: oneOf(estimationOn, estimationOff, estimationAuto), def: estimationAuto,
-			comment: "The kernel's rate estimators: on, off, or auto, which stops them on Linux\nbefore 6.2 while there are more than 10,000 virtual and real servers: there\nthey hold up one CPU every two seconds. While they are stopped, the counters\nof Services in the metrics and in 'fairlead top' stand still. They catch up\nwhen the estimators run again."},
+			comment: "The kernel's rate estimators: on, off, or auto, which stops them on Linux\nbefore 6.2 while there are more than 10,000 virtual and real servers: there\nthey hold up one CPU every two seconds. It starts them again, whoever has\nstopped them, when there are no more than 5,000. While they are stopped, the\ncounters of Services in the metrics and in 'fairlead top' stand still. They\ncatch up when the estimators run again."},
 		{path: "ipvs.estimationCPUs", kind: optional(cpuList()),
 			comment: "The CPUs on which the estimators of Linux 6.2 and later run, such as 0-3,8.\nEmpty: the kernel's choice."},
 		{path: "ipvs.estimationNice", unit: "niceness", kind: integer(-20, 19), def: "0",

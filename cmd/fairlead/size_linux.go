@@ -28,20 +28,20 @@ const (
 
 // sizes watches how much the kernel holds. It belongs to the controller's goroutine.
 type sizes struct {
-	log      *slog.Logger
-	auto     func() bool // whether the rate estimators are ours to switch
-	sysctl   func(name, value string) (before string, changed bool, err error)
-	number   func(path string) int64
-	old      bool // Linux before 6.2
-	estimate bool // they run, or somebody else has stopped them
-	warned   map[string]bool
+	log    *slog.Logger
+	auto   func() bool // whether the rate estimators are ours to switch
+	read   func(name string) (string, error)
+	set    func(name, value string) (before string, changed bool, err error)
+	number func(path string) int64
+	old    bool // Linux before 6.2
+	warned map[string]bool
 }
 
 // watchSizes returns what is to be called with how much there is: what ipvs.estimation auto means, and warnings.
 func watchSizes(auto func() bool, log *slog.Logger) func(ipvs.Size) {
 	s := &sizes{
-		log: log, auto: auto, old: !kernelAtLeast(6, 2), estimate: true,
-		sysctl: sysctl.Ensure, number: readNumber, warned: make(map[string]bool),
+		log: log, auto: auto, old: !kernelAtLeast(6, 2),
+		read: sysctl.Read, set: sysctl.Ensure, number: readNumber, warned: make(map[string]bool),
 	}
 	return s.look
 }
@@ -49,40 +49,40 @@ func watchSizes(auto func() bool, log *slog.Logger) func(ipvs.Size) {
 // look is called with how much there is.
 func (s *sizes) look(size ipvs.Size) {
 	if s.old && s.auto() {
-		s.switchEstimation(size.VirtualServers + size.RealServers)
+		s.warn("estimation", s.switchEstimation(size.VirtualServers+size.RealServers))
 	}
 	s.warn("connection table", s.connTable(size.Connections))
 	s.warn("connection tracking", s.conntrack())
 }
 
-// switchEstimation stops the estimators when there are many, and starts them again when there are few if it has stopped
-// them: whoever else did had a reason. While they are stopped the kernel goes on counting, and tells of it for all virtual
-// servers together, but not for each: see countersStandStill.
-func (s *sizes) switchEstimation(servers int) {
-	estimate := servers <= estimateUpTo
-	if !s.estimate {
-		estimate = servers <= estimateAgain
-	}
-	if estimate && s.estimate {
-		return
-	}
-	value := map[bool]string{true: "1", false: "0"}[estimate]
-	before, changed, err := s.sysctl(sysctlEstimation, value)
+// switchEstimation stops the estimators when there are many, and starts them again when there are few. What runs is what the
+// kernel says, not what this daemon did: one before it may have stopped them, and leaves no other word of it. While they are
+// stopped the kernel goes on counting, and tells of it for all virtual servers together, but not for each: see
+// countersStandStill. It returns what is wrong, and what to do.
+func (s *sizes) switchEstimation(servers int) string {
+	runs, err := s.read(sysctlEstimation)
+	stop := runs != "0"
 	switch {
+	case stop && servers <= estimateUpTo, !stop && servers > estimateAgain:
+		return ""
 	case errors.Is(err, fs.ErrNotExist):
-		if !estimate {
-			s.warn("estimation", "this kernel cannot switch its rate estimators off (net.ipv4.vs.run_estimation, since 5.16): "+
-				"every two seconds one CPU stops for them, with so many virtual and real servers for some hundredths of a second")
-		}
-	case err != nil:
-		s.warn("estimation", err.Error())
-	case changed:
-		s.log.Info("sysctl set", "sysctl", sysctlEstimation, "from", before, "to", value,
-			"because", "ipvs.estimation auto", "virtualAndRealServers", servers, "countersOfServices", map[bool]string{true: "run", false: "stand still"}[estimate])
+		return "this kernel cannot switch its rate estimators off (net.ipv4.vs.run_estimation, since 5.16): " +
+			"every two seconds one CPU stops for them, with so many virtual and real servers for some hundredths of a second"
 	}
-	if changed {
-		s.estimate = estimate
+	value, verb, counters := "1", "started", "run"
+	if stop {
+		value, verb, counters = "0", "stopped", "stand still"
 	}
+	if err == nil {
+		_, _, err = s.set(sysctlEstimation, value)
+	}
+	if err != nil {
+		return fmt.Sprintf("ipvs.estimation auto: with %d virtual and real servers the kernel's rate estimators ought to be %s, and cannot be: %v. "+
+			"Start the Pod anew, whose init container may, or 'sysctl -w net.ipv4.vs.run_estimation=%s' on the node", servers, verb, err, value)
+	}
+	s.log.Info("sysctl set", "sysctl", sysctlEstimation, "from", runs, "to", value,
+		"because", "ipvs.estimation auto", "virtualAndRealServers", servers, "countersOfServices", counters)
+	return ""
 }
 
 // connTable returns what is wrong with the size of the IPVS connection table, and what to do.
