@@ -1,13 +1,14 @@
 package conntrack
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fairlead-lb/fairlead/internal/child"
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
@@ -32,7 +33,7 @@ func Open() (*Linux, error) {
 	l, err := open()
 	if errors.Is(err, ErrNoConntrack) {
 		// Its failure shows in the second try, in words that are clearer than modprobe's.
-		_ = exec.Command("modprobe", "nf_conntrack_netlink").Run()
+		_, _ = child.New(context.Background(), "modprobe", "nf_conntrack_netlink").Run()
 		l, err = open()
 	}
 	return l, err

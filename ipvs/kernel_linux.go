@@ -1,6 +1,7 @@
 package ipvs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/fairlead-lb/fairlead/internal/child"
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 )
 
@@ -75,7 +77,7 @@ func genericFamily() (uint16, error) {
 	family, err := netlink.GenlFamilyGet("IPVS")
 	if errors.Is(err, unix.ENOENT) {
 		// Its failure shows in the second look-up, in words that are clearer than modprobe's.
-		_ = exec.Command("modprobe", "ip_vs").Run()
+		_, _ = child.New(context.Background(), "modprobe", "ip_vs").Run()
 		family, err = netlink.GenlFamilyGet("IPVS")
 	}
 	if errors.Is(err, unix.ENOENT) {
@@ -300,7 +302,7 @@ func (l *Linux) ProbeScheduler(scheduler string) error {
 		return nil
 	}
 	// Its failure shows in the kernel's answer.
-	if err := exec.Command("modprobe", module).Run(); err == nil {
+	if _, err := child.New(context.Background(), "modprobe", module).Run(); err == nil {
 		return nil
 	}
 	probe := &moby.Service{
@@ -327,8 +329,8 @@ func LookForScheduler(scheduler string) error {
 	if _, err := os.Stat("/sys/module/" + module); err == nil {
 		return nil
 	}
-	out, err := exec.Command("modprobe", "--dry-run", module).CombinedOutput()
-	if err != nil && strings.Contains(string(out), "not found") {
+	_, err := child.New(context.Background(), "modprobe", "--dry-run", module).Run()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && strings.Contains(err.Error(), "not found") {
 		return fmt.Errorf("%w: %s (there is no module %s; known ones are %s)", ErrNoScheduler, scheduler, module, strings.Join(Schedulers(), " "))
 	}
 	return nil

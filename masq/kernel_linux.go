@@ -1,6 +1,7 @@
 package masq
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -30,6 +31,8 @@ type Linux struct {
 	nft     bool          // the rules are nf_tables', which number their generations
 	numbers *nlbatch.Conn // asked for these, by whoever sees to the rules
 	checked checked
+
+	programs context.Context // none of which outlives it
 }
 
 // tool is the iptables program of a family. Beside it are its -save and -restore.
@@ -59,7 +62,7 @@ func Open() (*Linux, error) {
 	if err != nil {
 		return nil, errors.Join(err, conn.Close(), pages.Close())
 	}
-	l := &Linux{conn: conn, pages: pages, numbers: numbers, tools: make(map[Family]tool)}
+	l := &Linux{conn: conn, pages: pages, numbers: numbers, tools: make(map[Family]tool), programs: context.Background()}
 	families := []Family{IPv4}
 	if _, err := os.Stat("/proc/thread-self/net/if_inet6"); err == nil {
 		families = append(families, IPv6)
@@ -108,6 +111,10 @@ func findTool(f Family) (tool, error) {
 	}
 	return tool{path, features.HasRandomFully()}, nil
 }
+
+// Until has programs killed when ctx ends, the one that runs then included: a lock that nobody gives back must not keep who
+// uses this kernel from stopping. Without it, and before, each has its own limit. It is to be called first.
+func (l *Linux) Until(ctx context.Context) { l.programs = ctx }
 
 // Close releases the sockets.
 func (l *Linux) Close() error {

@@ -1,15 +1,13 @@
 package masq
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"maps"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/fairlead-lb/fairlead/internal/child"
 	"github.com/fairlead-lb/fairlead/internal/iptsave"
 )
 
@@ -61,11 +59,11 @@ func (l *Linux) Save() (map[Family]string, error) {
 // chain: this is what audits do. And to ask for a chain that does not exist gives errors that differ
 // between the variants of iptables.
 func (l *Linux) save(families []Family) (map[Family]string, map[Family]error) {
-	commands := make(map[Family]*exec.Cmd)
+	programs := make(map[Family]*child.Program)
 	for _, f := range families {
-		commands[f] = exec.Command(l.tools[f].path + "-save")
+		programs[f] = child.New(l.programs, l.tools[f].path+"-save")
 	}
-	return run("list the rules", commands)
+	return run("list the rules", programs)
 }
 
 // rules is save, read.
@@ -80,38 +78,35 @@ func (l *Linux) rules(families []Family) (map[Family]listing, map[Family]error) 
 
 // restore has iptables-restore carry out its input, if there is any.
 func (l *Linux) restore(input map[Family]string) map[Family]error {
-	commands := make(map[Family]*exec.Cmd)
+	programs := make(map[Family]*child.Program)
 	for f, text := range input {
 		if text != "" {
-			commands[f] = exec.Command(l.tools[f].path+"-restore", "--noflush", "--wait", lockWait)
-			commands[f].Stdin = strings.NewReader(text)
+			programs[f] = child.New(l.programs, l.tools[f].path+"-restore", "--noflush", "--wait", lockWait).Input(text)
 		}
 	}
-	_, errs := run("write rules", commands)
+	_, errs := run("write rules", programs)
 	return errs
 }
 
 // run runs a program for each family, at the same time, and returns what those printed that succeeded. All
 // are started by the calling thread: it may be in a network namespace of its own.
-func run(what string, commands map[Family]*exec.Cmd) (map[Family]string, map[Family]error) {
+func run(what string, programs map[Family]*child.Program) (map[Family]string, map[Family]error) {
 	out, errs := make(map[Family]string), make(map[Family]error)
-	printed, complaints := make(map[Family]*bytes.Buffer), make(map[Family]*bytes.Buffer)
-	for f, cmd := range commands {
-		printed[f], complaints[f] = new(bytes.Buffer), new(bytes.Buffer)
-		cmd.Stdout, cmd.Stderr = printed[f], complaints[f]
-		if err := cmd.Start(); err != nil {
+	for f, p := range programs {
+		if err := p.Start(); err != nil {
 			errs[f] = fmt.Errorf("%s: %w", what, err)
 		}
 	}
-	for f, cmd := range commands {
+	for f, p := range programs {
 		if errs[f] != nil {
 			continue
 		}
-		if err := cmd.Wait(); err != nil {
-			errs[f] = fmt.Errorf("%s: %s: %w: %s", what, filepath.Base(cmd.Path), err, bytes.TrimSpace(complaints[f].Bytes()))
+		text, err := p.Wait()
+		if err != nil {
+			errs[f] = fmt.Errorf("%s: %w", what, err)
 			continue
 		}
-		out[f] = printed[f].String()
+		out[f] = text
 	}
 	return out, errs
 }

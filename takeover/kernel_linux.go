@@ -1,17 +1,17 @@
 package takeover
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fairlead-lb/fairlead/internal/child"
 	"github.com/fairlead-lb/fairlead/internal/nlbatch"
 	"github.com/fairlead-lb/fairlead/masq"
 )
@@ -25,6 +25,8 @@ type Linux struct {
 	conn  *nlbatch.Conn
 	batch nlbatch.Batch
 	saved map[Table]string // by variant and family, since Tables was called
+
+	programs context.Context // none of which outlives it
 }
 
 var _ Kernel = (*Linux)(nil)
@@ -35,8 +37,11 @@ func Open() (*Linux, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Linux{conn: conn, saved: make(map[Table]string)}, nil
+	return &Linux{conn: conn, saved: make(map[Table]string), programs: context.Background()}, nil
 }
+
+// Until has programs killed when ctx ends, the one that runs then included. It is to be called first.
+func (l *Linux) Until(ctx context.Context) { l.programs = ctx }
 
 // Close releases the socket.
 func (l *Linux) Close() error { return l.conn.Close() }
@@ -49,13 +54,13 @@ func (l *Linux) Tables() (tables []Table, err error) {
 		if f == masq.IPv6 && !hasIPv6() {
 			continue
 		}
-		if path, _ := program(NFT, f, "-save"); path != "" {
+		if path, _ := l.program(NFT, f, "-save"); path != "" {
 			for _, name := range tableNames() {
 				tables = append(tables, Table{NFT, f, name})
 			}
 		}
 		legacy, legacyErr := legacyTables(f)
-		if path, _ := program(Legacy, f, "-save"); path == "" && len(legacy) > 0 {
+		if path, _ := l.program(Legacy, f, "-save"); path == "" && len(legacy) > 0 {
 			legacyErr = errors.Join(legacyErr, fmt.Errorf("tables of the legacy variant of iptables are in use for %s, and its programs are not installed", f))
 			legacy = nil
 		}
@@ -94,7 +99,7 @@ func legacyTables(f masq.Family) (names []string, err error) {
 }
 
 // program finds a program of a variant: under the name that says so, or under the plain one.
-func program(v Variant, f masq.Family, suffix string) (path string, err error) {
+func (l *Linux) program(v Variant, f masq.Family, suffix string) (path string, err error) {
 	base := "iptables"
 	if f == masq.IPv6 {
 		base = "ip6tables"
@@ -106,11 +111,11 @@ func program(v Variant, f masq.Family, suffix string) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	version, err := exec.Command(plain, "--version").Output()
+	version, err := child.New(l.programs, plain, "--version").Run()
 	if err != nil {
 		return "", fmt.Errorf("ask %s for its version: %w", plain, err)
 	}
-	if nft := bytes.Contains(version, []byte("nf_tables")); nft != (v == NFT) {
+	if nft := strings.Contains(version, "nf_tables"); nft != (v == NFT) {
 		return "", fmt.Errorf("%s is not of the %s variant", plain, v)
 	}
 	return plain, nil
@@ -123,11 +128,11 @@ func (l *Linux) Save(t Table) (string, error) {
 	if text, known := l.saved[these]; known {
 		return text, nil
 	}
-	path, err := program(t.Variant, t.Family, "-save")
+	path, err := l.program(t.Variant, t.Family, "-save")
 	if err != nil {
 		return "", err
 	}
-	text, err := run(exec.Command(path))
+	text, err := child.New(l.programs, path).Run()
 	if err == nil {
 		l.saved[these] = text
 	}
@@ -136,23 +141,11 @@ func (l *Linux) Save(t Table) (string, error) {
 
 // Restore implements Kernel.
 func (l *Linux) Restore(t Table, input string) error {
-	path, err := program(t.Variant, t.Family, "-restore")
+	path, err := l.program(t.Variant, t.Family, "-restore")
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(path, "--noflush", "--wait", lockWait)
-	cmd.Stdin = strings.NewReader(input)
 	clear(l.saved)
-	_, err = run(cmd)
+	_, err = child.New(l.programs, path, "--noflush", "--wait", lockWait).Input(input).Run()
 	return err
-}
-
-// run runs a program. Its error tells what the program said.
-func run(cmd *exec.Cmd) (stdout string, err error) {
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		err = fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, bytes.TrimSpace(exit.Stderr))
-	}
-	return string(out), err
 }

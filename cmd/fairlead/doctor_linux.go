@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/doctor"
 	"github.com/fairlead-lb/fairlead/dummyif"
+	"github.com/fairlead-lb/fairlead/internal/child"
 	"github.com/fairlead-lb/fairlead/internal/hostaddr"
 	"github.com/fairlead-lb/fairlead/internal/iptsave"
 	"github.com/fairlead-lb/fairlead/ipvs"
@@ -32,8 +32,8 @@ func examined(ctx context.Context, cfg Config) (*doctor.Host, error) {
 		Files: os.DirFS("/"), Release: unix.ByteSliceToString(name.Release[:]), Privileges: privileged(), Want: doctorWants(cfg),
 	}
 	h.Devices.Value, h.Devices.Err = devices()
-	version, err := exec.CommandContext(ctx, "iptables", "--version").Output()
-	h.Program = doctor.Answer[string]{Value: strings.TrimSpace(string(version)), Err: err}
+	version, err := child.New(ctx, "iptables", "--version").Run()
+	h.Program = doctor.Answer[string]{Value: strings.TrimSpace(version), Err: err}
 	if h.Privileges != nil {
 		h.Servers.Err, h.Tables.Err, h.KubeProxy.Err = h.Privileges, h.Privileges, h.Privileges
 		return h, nil
@@ -44,6 +44,7 @@ func examined(ctx context.Context, cfg Config) (*doctor.Host, error) {
 		return h, nil
 	}
 	defer kernel.Close()
+	kernel.Until(ctx)
 	h.Tables.Value, h.Tables.Err = listTables(kernel)
 	h.KubeProxy.Value, h.KubeProxy.Err = leftHere(kernel)
 	h.Servers.Value, h.Servers.Err = virtualServers(cfg, takeover.New(kernel))

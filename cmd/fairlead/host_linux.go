@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,8 +24,8 @@ import (
 
 // openKernel makes sure that this process and this kernel can do what the configuration asks for.
 // It is the preflight: each failure is one sentence that says what is missing, and nothing has been
-// changed yet.
-func openKernel(cfg Config) (k controller.Kernel, closeAll func(), err error) {
+// changed yet. Programs that write rules outlive ctx by stopPatience at most.
+func openKernel(ctx context.Context, cfg Config) (k controller.Kernel, closeAll func(), err error) {
 	if err := privileged(); err != nil {
 		return k, nil, err
 	}
@@ -44,6 +45,7 @@ func openKernel(cfg Config) (k controller.Kernel, closeAll func(), err error) {
 		return k, nil, fmt.Errorf("iptables is needed: %w", err)
 	}
 	closers = append(closers, rules.Close)
+	rules.Until(sometimeAfter(ctx))
 	servers, err := ipvs.Open()
 	if err != nil {
 		return k, nil, fmt.Errorf("IPVS is needed: %w", err)

@@ -19,7 +19,7 @@ import (
 
 var errLinuxOnly = errors.New("this command needs Linux")
 
-func openKernel(Config) (controller.Kernel, func(), error) {
+func openKernel(context.Context, Config) (controller.Kernel, func(), error) {
 	return controller.Kernel{}, nil, errLinuxOnly
 }
 
@@ -49,6 +49,6 @@ func cleanup(context.Context, Config, time.Duration, io.Writer) error { return e
 
 func examined(context.Context, Config) (*doctor.Host, error) { return nil, errLinuxOnly }
 
-func programmed(Config) (string, shadow.State, error) { return "", nil, errLinuxOnly }
+func programmed(context.Context, Config) (string, shadow.State, error) { return "", nil, errLinuxOnly }
 
 func presentState(Config, *slog.Logger) (present, error) { return present{}, errLinuxOnly }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 
@@ -12,8 +13,8 @@ import (
 // CAP_NET_RAW, or a /proc/sys that can be written. It loads the kernel's modules and sets timeouts and
 // sysctls, what ipvs.estimation auto means for the servers that there are included. A daemon that starts after it finds
 // them so, and writes none of them again.
-func initOnly(cfg Config, log *slog.Logger) error {
-	k, closeKernel, err := openKernel(cfg)
+func initOnly(ctx context.Context, cfg Config, log *slog.Logger) error {
+	k, closeKernel, err := openKernel(ctx, cfg)
 	if err != nil {
 		return err
 	}

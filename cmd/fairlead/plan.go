@@ -57,7 +57,7 @@ error. It takes root, or CAP_NET_ADMIN and CAP_NET_RAW.`,
 			cfg.Logging.Level = slog.LevelWarn // what a rehearsal does is no news
 		}
 		log, _ := newLogger(cfg.Logging, cmd.ErrOrStderr())
-		ctx, cancel := context.WithTimeoutCause(cmd.Context(), timeout, fmt.Errorf("the source has not told of all Services within %s", timeout))
+		ctx, cancel := withPatience(cmd.Context(), timeout)
 		defer cancel()
 		now, err := presentState(cfg, log)
 		if err != nil {
@@ -72,7 +72,7 @@ error. It takes root, or CAP_NET_ADMIN and CAP_NET_RAW.`,
 	addConfigFlags(cmd.Flags())
 	output = outputFlag(cmd)
 	cmd.Flags().BoolVar(&summary, "summary", false, "print how much would be written, and not what")
-	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "longest time to wait for the source to tell of all Services")
+	cmd.Flags().DurationVar(&timeout, "timeout", sourcePatience, "longest time to wait for the source to tell of all Services")
 	return cmd
 }
 

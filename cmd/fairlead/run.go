@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +34,8 @@ takes over what it finds. To remove everything, use 'fairlead cleanup'.
 
 With --shadow it writes nothing: it compares, frontend by frontend, which
 endpoints new connections would meet with those that they meet at kube-proxy's,
-in whatever mode that is, and exits with status 0 if they are the same.`,
+in whatever mode that is, and exits with status 0 if they are the same. It
+waits up to two minutes for the source to tell of all Services.`,
 		Example: `  fairlead run --config /etc/fairlead/config.yaml
   fairlead run --config /etc/fairlead/config.yaml --shadow
   fairlead run --source-directory ./manifests
@@ -64,7 +66,7 @@ in whatever mode that is, and exits with status 0 if they are the same.`,
 				return runShadow(cmd.Context(), cfg, *output == "json", cmd.OutOrStdout(), log)
 			}
 			if onlyInit {
-				return initOnly(cfg, log)
+				return initOnly(cmd.Context(), cfg, log)
 			}
 			return runDaemon(cmd.Context(), cfg, &daemon{
 				from: from, file: file, log: log, setLogging: setLogging, probe: probeScheduler,
@@ -98,7 +100,7 @@ func runDaemon(ctx context.Context, cfg Config, d *daemon) (err error) {
 	if cfg.Source.Kind != sourceDirectory { // which is quickly read
 		feed.Follow(ctx) // objects come in while the kernel is made ready
 	}
-	kernel, closeKernel, err := openKernel(cfg)
+	kernel, closeKernel, err := openKernel(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -143,6 +145,17 @@ func startHost(cfg Config, log *slog.Logger) error {
 		log.Warn("cannot set what Services work without; going on", "key", keyOf(problem), "err", problem)
 	}
 	return nil
+}
+
+// stopPatience is how long a stop waits for a program that writes rules. It ends by itself as soon as it has iptables' lock,
+// and what is killed is written by the next start.
+const stopPatience = 30 * time.Second
+
+// sometimeAfter returns a context that ends stopPatience after ctx does.
+func sometimeAfter(ctx context.Context) context.Context {
+	late, end := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(stopPatience, end) })
+	return late
 }
 
 func ownName(override string) (string, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
@@ -80,11 +81,26 @@ func serve(ctx context.Context, key string, addr netip.AddrPort, handler http.Ha
 	if listener == nil {
 		return nil // stopped
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	if err := answer(ctx, listener, handler); err != nil {
+		return fmt.Errorf("serve %s %s: %w", key, addr, err)
+	}
+	return nil
+}
+
+// How long a client may take for a request's header, and keep an open connection without one. An answer may take its
+// time: a profile does.
+const (
+	headerLimit = 10 * time.Second
+	idleLimit   = 2 * time.Minute
+)
+
+// answer serves on a listener until ctx ends.
+func answer(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve %s %s: %w", key, addr, err)
+		return err
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/dummyif"
@@ -23,11 +24,11 @@ var errDiffers = errors.New("kube-proxy and Fairlead differ")
 // runShadow does the work of `fairlead run --shadow`: it lets the controller program kernels in memory, which are
 // those that the tests are made with, and compares what is in them with what kube-proxy has programmed.
 func runShadow(ctx context.Context, cfg Config, asJSON bool, out io.Writer, log *slog.Logger) error {
-	mode, theirs, err := programmed(cfg)
+	mode, theirs, err := programmed(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("read what kube-proxy has programmed: %w", err)
 	}
-	ours, err := rehearse(ctx, cfg, mode, log)
+	ours, err := rehearse(ctx, cfg, mode, sourcePatience, log)
 	if err != nil {
 		return err
 	}
@@ -45,8 +46,19 @@ func runShadow(ctx context.Context, cfg Config, asJSON bool, out io.Writer, log 
 	return err
 }
 
-// rehearse runs the controller until everything that the cluster has is in force, in memory.
-func rehearse(ctx context.Context, cfg Config, mode string, log *slog.Logger) (shadow.Ours, error) {
+// sourcePatience is how long a command waits for the source to tell of all Services.
+const sourcePatience = 2 * time.Minute
+
+// withPatience returns a context that ends with an error when the source takes too long.
+func withPatience(ctx context.Context, patience time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, patience, fmt.Errorf("the source has not told of all Services within %s", patience))
+}
+
+// rehearse runs the controller until everything that the cluster has is in force, in memory. It waits so long for the
+// source to tell of that.
+func rehearse(ctx context.Context, cfg Config, mode string, patience time.Duration, log *slog.Logger) (shadow.Ours, error) {
+	ctx, cancel := withPatience(ctx, patience)
+	defer cancel()
 	servers, sets := ipvs.NewFake(), masq.NewFake()
 	c, err := runRehearsal(ctx, cfg, controller.Kernel{IPVS: servers, Dummyif: dummyif.NewFake(), Masq: sets}, nil, log)
 	if err != nil {

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os/exec"
 
+	"github.com/fairlead-lb/fairlead/internal/child"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 	"github.com/fairlead-lb/fairlead/shadow"
@@ -15,7 +15,7 @@ import (
 )
 
 // programmed reads what kube-proxy has programmed, in the mode that there is something of. It writes nothing.
-func programmed(cfg Config) (mode string, state shadow.State, err error) {
+func programmed(ctx context.Context, cfg Config) (mode string, state shadow.State, err error) {
 	if err := privileged(); err != nil {
 		return "", nil, err
 	}
@@ -24,6 +24,7 @@ func programmed(cfg Config) (mode string, state shadow.State, err error) {
 		return "", nil, err
 	}
 	defer kernel.Close()
+	kernel.Until(ctx)
 	state = make(shadow.State)
 	if _, err := kernel.Set("KUBE-CLUSTER-IP"); err == nil {
 		return modeIPVS, state, programmedIPVS(cfg, state)
@@ -35,7 +36,7 @@ func programmed(cfg Config) (mode string, state shadow.State, err error) {
 		return "", nil, err
 	}
 	if len(families) > 0 {
-		return modeNFTables, state, programmedNFTables(families, state)
+		return modeNFTables, state, programmedNFTables(ctx, families, state)
 	}
 	if err := programmedIPTables(kernel, state); err != nil {
 		return "", nil, err
@@ -81,21 +82,17 @@ func programmedIPVS(cfg Config, into shadow.State) error {
 }
 
 // programmedNFTables lists kube-proxy's tables by nft, which prints JSON.
-func programmedNFTables(families []masq.Family, into shadow.State) error {
+func programmedNFTables(ctx context.Context, families []masq.Family, into shadow.State) error {
 	for _, f := range families {
 		family := "ip"
 		if f == masq.IPv6 {
 			family = "ip6"
 		}
-		out, err := exec.Command("nft", "-j", "list", "table", family, "kube-proxy").Output()
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(exit.Stderr))
-		}
+		out, err := child.New(ctx, "nft", "-j", "list", "table", family, "kube-proxy").Run()
 		if err != nil {
 			return fmt.Errorf("mode nftables takes the program nft to read: %w", err)
 		}
-		if err := shadow.FromNFTables(out, f == masq.IPv6, into); err != nil {
+		if err := shadow.FromNFTables([]byte(out), f == masq.IPv6, into); err != nil {
 			return err
 		}
 	}

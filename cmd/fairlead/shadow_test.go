@@ -1,12 +1,16 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/shadow"
@@ -37,7 +41,7 @@ func TestARehearsalTellsWhatWouldBeProgrammed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for mode, skipped := range map[string]bool{modeIPVS: true, modeIPTables: false} {
-		ours, err := rehearse(t.Context(), cfg, mode, slog.New(slog.DiscardHandler))
+		ours, err := rehearse(t.Context(), cfg, mode, time.Minute, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,5 +65,21 @@ func TestARehearsalTellsWhatWouldBeProgrammed(t *testing.T) {
 		if !report.Parity() || report.Services != 1 || (len(report.NotCompared) == 2) != skipped || report.Compared+len(report.NotCompared) != 3 {
 			t.Errorf("%s:\n%s", mode, &text)
 		}
+	}
+}
+
+// TestARehearsalDoesNotWaitForever has an API server that takes connections and never answers.
+func TestARehearsalDoesNotWaitForever(t *testing.T) {
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer silent.Close()
+	kubeconfig := writeFile(t, fmt.Sprintf("{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: %q}}], "+
+		"contexts: [{name: c, context: {cluster: c}}]}", silent.URL))
+	cfg, _, err := loadConfig("", nil, []string{"FAIRLEAD_CLIENTCONNECTION_KUBECONFIG=" + kubeconfig, "FAIRLEAD_HOSTNAMEOVERRIDE=here"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = rehearse(t.Context(), cfg, modeIPVS, 300*time.Millisecond, slog.New(slog.DiscardHandler))
+	if err == nil || err.Error() != "the source has not told of all Services within 300ms" {
+		t.Errorf("%v", err)
 	}
 }

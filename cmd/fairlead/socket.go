@@ -8,11 +8,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/fairlead-lb/fairlead/controller"
 	"github.com/fairlead-lb/fairlead/view"
@@ -59,10 +57,7 @@ func serveSocket(ctx context.Context, path string, source view.Source, log *slog
 		log.Warn("there will be no local socket: 'fairlead status' and others cannot ask this daemon", "key", "socketPath", "err", err)
 		return
 	}
-	server := &http.Server{Handler: view.Handler(source), ReadHeaderTimeout: 10 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := answer(ctx, listener, view.Handler(source)); err != nil {
 		log.Error("the local socket does not answer any more", "key", "socketPath", "err", err)
 	}
 }

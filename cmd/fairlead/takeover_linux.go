@@ -28,6 +28,7 @@ func takeOver(ctx context.Context, cfg Config, c *controller.Controller, warn fu
 		return err
 	}
 	defer kernel.Close()
+	kernel.Until(sometimeAfter(ctx))
 	left := takeover.New(kernel)
 	adopt := func() error {
 		adopted, err := adoptLeft(cfg, left)
