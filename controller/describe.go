@@ -3,13 +3,13 @@ package controller
 import (
 	"cmp"
 	"maps"
-	"net/netip"
 	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/controller/render"
+	"github.com/fairlead-lb/fairlead/dummyif"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 	"github.com/fairlead-lb/fairlead/view"
@@ -180,20 +180,15 @@ func (c *Controller) describeEntry(e masq.Entry) view.Entry {
 	return v
 }
 
-func (c *Controller) describeAddress(vip netip.Addr, route bool) view.Address {
-	v := view.Address{
-		Address: vip.String(), State: view.InForce, As: "address",
-		Desired: c.dummyif.Desires(vip) && route == c.options.BindRoutes, Kernel: c.dummyif.Bound(vip, route), Servers: []string{},
-	}
-	if route {
-		v.As = "route"
-	}
-	for _, k := range c.ipvs.At(vip) {
+func (c *Controller) describeAddress(b dummyif.Binding) view.Address {
+	v := view.Address{Address: b.Addr.String(), State: view.InForce, As: b.Way.String(), Servers: []string{}}
+	v.Desired, v.Kernel = c.dummyif.Bound(b)
+	for _, k := range c.ipvs.At(b.Addr) {
 		v.Servers = append(v.Servers, k.String())
 	}
 	slices.Sort(v.Servers)
 	switch {
-	case !v.Desired && c.heldVIP(vip):
+	case !v.Desired && c.heldVIP(b.Addr):
 		v.State = view.Draining
 	case !v.Desired:
 		v.State = view.Leaving

@@ -177,7 +177,7 @@ func (c *Controller) Addresses(ctx context.Context, f view.Filter) ([]view.Addre
 	if err == nil {
 		err = inParts(ctx, c, bindings, func(b dummyif.Binding) {
 			if c.addressAsked(b.Addr, f) {
-				list = append(list, c.describeAddress(b.Addr, b.Route))
+				list = append(list, c.describeAddress(b))
 			}
 		})
 	}

@@ -64,14 +64,14 @@ func addrs(t testing.TB) []string {
 func TestARouteIsWhatTheOperatorKnows(t *testing.T) {
 	k := openKernel(t)
 	ensure(t, k)
-	runScript(t, k, `route replace local 10.96.0.10 src 10.0.0.1
-		route replace local 10.96.0.11
-		route replace local fd00:10:96::a src fd00::1`,
-		`local 10.96.0.10 src 10.0.0.1
-		local 10.96.0.11
-		local fd00:10:96::a src fd00::1`)
-	want := `local 10.96.0.10 dev kube-ipvs0 scope host src 10.0.0.1
-		local 10.96.0.11 dev kube-ipvs0 scope host
+	runScript(t, k, `route replace local 10.96.0.10 metric 1024 src 10.0.0.1
+		route replace local 10.96.0.11 metric 1024
+		route replace local fd00:10:96::a metric 1024 src fd00::1`,
+		`local 10.96.0.10 metric 1024 src 10.0.0.1
+		local 10.96.0.11 metric 1024
+		local fd00:10:96::a metric 1024 src fd00::1`)
+	want := `local 10.96.0.10 dev kube-ipvs0 scope host src 10.0.0.1 metric 1024
+		local 10.96.0.11 dev kube-ipvs0 scope host metric 1024
 		local fd00:10:96::a dev kube-ipvs0 src fd00::1 metric 1024 pref medium`
 	routes := kerneltest.Run(t, "ip", "route", "show", "table", "local", "proto", "70") +
 		kerneltest.Run(t, "ip", "-6", "route", "show", "table", "local", "proto", "70")
@@ -91,7 +91,7 @@ func TestASourceThatTheNodeDoesNotHaveIsNamed(t *testing.T) {
 	ensure(t, k)
 	for _, binding := range [][2]string{{"10.96.0.10", "192.0.2.77"}, {"fd00:10:96::a", "fd00:77::77"}} {
 		vip, source := netip.MustParseAddr(binding[0]), netip.MustParseAddr(binding[1])
-		errs := k.Apply([]Op{{Verb: Bind, Binding: Binding{vip, true}, Source: source}})
+		errs := k.Apply([]Op{{Verb: Bind, Binding: Binding{vip, ByRoute}, Source: source}})
 		if len(errs) != 1 || !errors.Is(errs[0], syscall.EINVAL) || !strings.Contains(errs[0].Error(), binding[1]) {
 			t.Errorf("%s from %s: %v", vip, source, errs)
 		}
@@ -119,18 +119,18 @@ func TestTheVIPIsLocalAfterEverySendBetweenAddressAndRoute(t *testing.T) {
 	sends := strings.Split(`addr replace inet 10.96.0.10/32 scope host
 		addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
 
-		route replace local 10.96.0.10 src 10.0.0.1
-		route replace local fd00:10:96::a src fd00::1
+		route replace local 10.96.0.10 metric 1024 src 10.0.0.1
+		route replace local fd00:10:96::a metric 1024 src fd00::1
 
 		addr del inet 10.96.0.10/32 scope host
-		route replace local 10.96.0.10 src 10.0.0.1
+		route replace local 10.96.0.10 metric 1024 src 10.0.0.1
 		addr del inet6 fd00:10:96::a/128 scope global nodad deprecated
 
 		addr replace inet 10.96.0.10/32 scope host
 		addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
 
-		route del local 10.96.0.10
-		route del local fd00:10:96::a`, "\n\n")
+		route del local 10.96.0.10 metric 1024
+		route del local fd00:10:96::a metric 1024`, "\n\n")
 	for _, send := range sends {
 		var ops []Op
 		for _, line := range lines(send) {
@@ -208,11 +208,12 @@ func TestTheCommandsDoWhatTheKernelDoes(t *testing.T) {
 		}
 	}
 	for _, op := range []Op{
-		{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.10"), false}},
-		{Verb: Bind, Binding: Binding{netip.MustParseAddr("fd00:10:96::a"), false}},
-		{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.11"), true}, Source: netip.MustParseAddr("10.0.0.2")},
-		{Verb: Bind, Binding: Binding{netip.MustParseAddr("fd00:10:96::b"), true}, Source: netip.MustParseAddr("fd00::1")},
-		{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.12"), true}},
+		{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.10"), ByAddress}},
+		{Verb: Bind, Binding: Binding{netip.MustParseAddr("fd00:10:96::a"), ByAddress}},
+		{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.11"), ByRoute}, Source: netip.MustParseAddr("10.0.0.2")},
+		{Verb: Bind, Binding: Binding{netip.MustParseAddr("fd00:10:96::b"), ByRoute}, Source: netip.MustParseAddr("fd00::1")},
+		{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.12"), ByRoute}},
+		{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.13"), ByOldRoute}},
 	} {
 		shown := func() string {
 			return strings.Join(addrs(t), "\n") + kerneltest.Run(t, "ip", "route", "show", "table", "local", "dev", name) +
@@ -276,6 +277,59 @@ func TestAddressesAndRoutesOfOthersSurvive(t *testing.T) {
 	after := kerneltest.Run(t, "ip", "-o", "addr") + kerneltest.Run(t, "ip", "route", "show", "table", "local")
 	if diff := cmp.Diff(lines(before), lines(after)); diff != "" {
 		t.Errorf("(-before +after):\n%s", diff)
+	}
+}
+
+// TestTheRouteOfAnAddressOnAnotherDeviceSurvives: a load balancer's IP that kube-vip puts on eth0, say.
+func TestTheRouteOfAnAddressOnAnotherDeviceSurvives(t *testing.T) {
+	k := openKernel(t)
+	ensure(t, k)
+	vips := []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00:10:96::a")}
+	kerneltest.Run(t, "ip", "addr", "add", vips[1].String()+"/128", "dev", kerneltest.Routed, "nodad")
+	local := func() string {
+		return kerneltest.Run(t, "ip", "route", "show", "table", "local", "proto", "kernel") +
+			kerneltest.Run(t, "ip", "-6", "route", "show", "table", "local", "proto", "kernel")
+	}
+	before := local()
+	d := NewDevice(k, true, func(netip.Addr) netip.Addr { return netip.Addr{} })
+	for _, vip := range vips {
+		d.Set(vip)
+	}
+	converge(t, d)
+	if diff := cmp.Diff(lines(before), lines(local())); diff != "" || strings.Count(Dump(k), "\n") != 2 {
+		t.Errorf("bound:\n%s(-before +after):\n%s", Dump(k), diff)
+	}
+	for _, vip := range vips {
+		d.Unset(vip)
+	}
+	converge(t, d)
+	if diff := cmp.Diff(lines(before), lines(local())); diff != "" || Dump(k) != "" {
+		t.Errorf("unbound, but for\n%s(-before +after):\n%s", Dump(k), diff)
+	}
+}
+
+// TestTheVIPIsLocalAfterEverySendThatReplacesAnOldRoute: from a daemon that wrote routes without a metric to this one.
+func TestTheVIPIsLocalAfterEverySendThatReplacesAnOldRoute(t *testing.T) {
+	k := openKernel(t)
+	ensure(t, k)
+	vip, source := netip.MustParseAddr("10.96.0.10"), netip.MustParseAddr("10.0.0.1")
+	if errs := k.Apply([]Op{{Bind, Binding{vip, ByOldRoute}, source}}); errs != nil {
+		t.Fatal(errs)
+	}
+	d := NewDevice(k, true, func(netip.Addr) netip.Addr { return source })
+	d.Set(vip)
+	held := func(netip.Addr) bool { return true }
+	for i, step := range []func() error{
+		func() error { _, err := d.Resync(held); return err },
+		func() error { return d.Upsert(held) },
+		func() error { return d.Prune(held, none) },
+	} {
+		if err := step(); err != nil || !isLocal(t, vip) {
+			t.Errorf("step %d: %v, local: %v", i, err, isLocal(t, vip))
+		}
+	}
+	if got := Dump(k); got != "local 10.96.0.10 metric 1024 src 10.0.0.1\n" {
+		t.Errorf("bound:\n%s", got)
 	}
 }
 

@@ -32,18 +32,18 @@ var contract = []struct{ name, script, dump string }{
 	},
 	{
 		"routes of both families are bound and unbound",
-		`route replace local 10.96.0.10
-		 route replace local 10.96.0.11 src 10.0.0.1
-		 route replace local 10.96.0.12 src 10.0.0.1
-		 route replace local fd00:10:96::a
-		 route replace local fd00:10:96::b src fd00::1
-		 route replace local fd00:10:96::c src fd00::1
-		 route del local 10.96.0.12
-		 route del local fd00:10:96::c`,
-		`local 10.96.0.10
-		 local 10.96.0.11 src 10.0.0.1
-		 local fd00:10:96::a
-		 local fd00:10:96::b src fd00::1`,
+		`route replace local 10.96.0.10 metric 1024
+		 route replace local 10.96.0.11 metric 1024 src 10.0.0.1
+		 route replace local 10.96.0.12 metric 1024 src 10.0.0.1
+		 route replace local fd00:10:96::a metric 1024
+		 route replace local fd00:10:96::b metric 1024 src fd00::1
+		 route replace local fd00:10:96::c metric 1024 src fd00::1
+		 route del local 10.96.0.12 metric 1024
+		 route del local fd00:10:96::c metric 1024`,
+		`local 10.96.0.10 metric 1024
+		 local 10.96.0.11 metric 1024 src 10.0.0.1
+		 local fd00:10:96::a metric 1024
+		 local fd00:10:96::b metric 1024 src fd00::1`,
 	},
 	{
 		"binding twice is binding once",
@@ -51,12 +51,12 @@ var contract = []struct{ name, script, dump string }{
 		 addr replace inet 10.96.0.10/32 scope host
 		 addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
 		 addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
-		 route replace local 10.96.0.11
-		 route replace local 10.96.0.11
-		 route replace local fd00:10:96::b
-		 route replace local fd00:10:96::b
-		 route del local 10.96.0.11
-		 route del local fd00:10:96::b
+		 route replace local 10.96.0.11 metric 1024
+		 route replace local 10.96.0.11 metric 1024
+		 route replace local fd00:10:96::b metric 1024
+		 route replace local fd00:10:96::b metric 1024
+		 route del local 10.96.0.11 metric 1024
+		 route del local fd00:10:96::b metric 1024
 		 addr del inet 10.96.0.10/32 scope host
 		 addr del inet6 fd00:10:96::a/128 scope global nodad deprecated`,
 		``,
@@ -65,63 +65,82 @@ var contract = []struct{ name, script, dump string }{
 		"unbinding what is not bound, or not in this way, is refused",
 		`addr del inet 10.96.0.10/32 scope host # missing
 		 addr del inet6 fd00:10:96::a/128 scope global nodad deprecated # missing
-		 route del local 10.96.0.10 # missing
-		 route del local fd00:10:96::a # missing
+		 route del local 10.96.0.10 metric 1024 # missing
+		 route del local fd00:10:96::a metric 1024 # missing
 		 addr replace inet 10.96.0.10/32 scope host
-		 route replace local fd00:10:96::a
-		 route del local 10.96.0.10 # missing
+		 route replace local fd00:10:96::a metric 1024
+		 route del local 10.96.0.10 metric 1024 # missing
 		 addr del inet6 fd00:10:96::a/128 scope global nodad deprecated # missing`,
 		`inet 10.96.0.10/32 scope host
-		 local fd00:10:96::a`,
+		 local fd00:10:96::a metric 1024`,
 	},
 	{
 		"the source of a route is changed in place",
-		`route replace local 10.96.0.10
-		 route replace local 10.96.0.10 src 10.0.0.1
-		 route replace local 10.96.0.11 src 10.0.0.1
-		 route replace local 10.96.0.11 src 10.0.0.2
-		 route replace local fd00:10:96::a
-		 route replace local fd00:10:96::a src fd00::1`,
-		`local 10.96.0.10 src 10.0.0.1
-		 local 10.96.0.11 src 10.0.0.2
-		 local fd00:10:96::a src fd00::1`,
+		`route replace local 10.96.0.10 metric 1024
+		 route replace local 10.96.0.10 metric 1024 src 10.0.0.1
+		 route replace local 10.96.0.11 metric 1024 src 10.0.0.1
+		 route replace local 10.96.0.11 metric 1024 src 10.0.0.2
+		 route replace local fd00:10:96::a metric 1024
+		 route replace local fd00:10:96::a metric 1024 src fd00::1`,
+		`local 10.96.0.10 metric 1024 src 10.0.0.1
+		 local 10.96.0.11 metric 1024 src 10.0.0.2
+		 local fd00:10:96::a metric 1024 src fd00::1`,
 	},
 	{
 		"an address becomes a route",
 		`addr replace inet 10.96.0.10/32 scope host
 		 addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
-		 route replace local 10.96.0.10 src 10.0.0.1
-		 route replace local fd00:10:96::a src fd00::1
+		 route replace local 10.96.0.10 metric 1024 src 10.0.0.1
+		 route replace local fd00:10:96::a metric 1024 src fd00::1
 		 addr del inet 10.96.0.10/32 scope host
-		 route replace local 10.96.0.10 src 10.0.0.1
+		 route replace local 10.96.0.10 metric 1024 src 10.0.0.1
 		 addr del inet6 fd00:10:96::a/128 scope global nodad deprecated`,
-		`local 10.96.0.10 src 10.0.0.1
-		 local fd00:10:96::a src fd00::1`,
+		`local 10.96.0.10 metric 1024 src 10.0.0.1
+		 local fd00:10:96::a metric 1024 src fd00::1`,
 	},
 	{
 		"the last IPv4 address takes the IPv4 routes along, and only those",
 		`addr replace inet 10.96.0.10/32 scope host
 		 addr replace inet 10.96.0.11/32 scope host
 		 addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
-		 route replace local 10.96.0.12
-		 route replace local fd00:10:96::b
+		 route replace local 10.96.0.12 metric 1024
+		 route replace local fd00:10:96::b metric 1024
 		 addr del inet6 fd00:10:96::a/128 scope global nodad deprecated
 		 addr del inet 10.96.0.10/32 scope host
-		 route replace local 10.96.0.13 src 10.0.0.1
+		 route replace local 10.96.0.13 metric 1024 src 10.0.0.1
 		 addr del inet 10.96.0.11/32 scope host
-		 route del local 10.96.0.12 # missing`,
-		`local fd00:10:96::b`,
+		 route del local 10.96.0.12 metric 1024 # missing`,
+		`local fd00:10:96::b metric 1024`,
 	},
 	{
 		"a route becomes an address",
-		`route replace local 10.96.0.10 src 10.0.0.1
-		 route replace local fd00:10:96::a src fd00::1
+		`route replace local 10.96.0.10 metric 1024 src 10.0.0.1
+		 route replace local fd00:10:96::a metric 1024 src fd00::1
 		 addr replace inet 10.96.0.10/32 scope host
 		 addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
-		 route del local 10.96.0.10
-		 route del local fd00:10:96::a`,
+		 route del local 10.96.0.10 metric 1024
+		 route del local fd00:10:96::a metric 1024`,
 		`inet 10.96.0.10/32 scope host
 		 inet6 fd00:10:96::a/128 scope global nodad deprecated`,
+	},
+	{
+		"a route without a metric is another one, and unbinding it is unbinding any",
+		`route replace local 10.96.0.10 src 10.0.0.1
+		 route replace local 10.96.0.10 metric 1024 src 10.0.0.1
+		 route replace local 10.96.0.11
+		 route replace local 10.96.0.11 metric 1024
+		 route del local 10.96.0.11 metric 1024
+		 route del local 10.96.0.11 metric 1024 # missing
+		 route replace local 10.96.0.12 metric 1024
+		 route replace local 10.96.0.12
+		 route del local 10.96.0.12
+		 route replace local 10.96.0.13 metric 1024
+		 route del local 10.96.0.13
+		 route del local 10.96.0.13 # missing`,
+		`local 10.96.0.10 metric 1024 src 10.0.0.1
+		 local 10.96.0.10 src 10.0.0.1
+		 local 10.96.0.11
+		 local 10.96.0.12 metric 1024`,
 	},
 	{"an empty batch is nothing", ``, ``},
 }
@@ -168,10 +187,10 @@ func testContract(t *testing.T, open func(testing.TB) subject) {
 		runScript(t, k, `
 			addr replace inet 10.96.0.10/32 scope host # missing
 			addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated # missing
-			route replace local 10.96.0.10 # missing
-			route replace local fd00:10:96::a # missing
+			route replace local 10.96.0.10 metric 1024 # missing
+			route replace local fd00:10:96::a metric 1024 # missing
 			addr del inet 10.96.0.10/32 scope host # missing
-			route del local 10.96.0.10 # missing`, ``)
+			route del local 10.96.0.10 metric 1024 # missing`, ``)
 	})
 	t.Run("the device is removed when it is empty", func(t *testing.T) {
 		k := open(t)
@@ -180,9 +199,9 @@ func testContract(t *testing.T, open func(testing.TB) subject) {
 		}
 		ensure(t, k)
 		runScript(t, k, `addr replace inet 10.96.0.10/32 scope host
-			route replace local fd00:10:96::a`, `inet 10.96.0.10/32 scope host
-			local fd00:10:96::a`)
-		for _, line := range []string{"addr del inet 10.96.0.10/32 scope host", "route del local fd00:10:96::a"} {
+			route replace local fd00:10:96::a metric 1024`, `inet 10.96.0.10/32 scope host
+			local fd00:10:96::a metric 1024`)
+		for _, line := range []string{"addr del inet 10.96.0.10/32 scope host", "route del local fd00:10:96::a metric 1024"} {
 			if err := k.Remove(); err != nil {
 				t.Error(err)
 			}
@@ -238,9 +257,12 @@ func runScript(t *testing.T, k subject, text, dump string) {
 		t.Fatal(err)
 	}
 	for _, op := range ops {
-		_, addr := bound[Binding{op.Binding.Addr, false}]
-		_, route := bound[Binding{op.Binding.Addr, true}]
-		if got := k.local(op.Binding.Addr); got != (addr || route) {
+		there := false
+		for way := range ways {
+			_, so := bound[Binding{op.Binding.Addr, way}]
+			there = there || so
+		}
+		if got := k.local(op.Binding.Addr); got != there {
 			t.Errorf("%s: the kernel takes its packets: %v", op.Binding.Addr, got)
 		}
 	}
@@ -253,7 +275,7 @@ func pagesTellAll(t *testing.T, k Kernel) {
 	var ops []Op
 	for i := range 800 {
 		v4, v6 := netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), netip.AddrFrom16([16]byte{0xfd, 14: byte(i >> 8), 15: byte(i)})
-		ops = append(ops, Op{Verb: Bind, Binding: Binding{v4, i%2 == 0}}, Op{Verb: Bind, Binding: Binding{v6, true}})
+		ops = append(ops, Op{Verb: Bind, Binding: Binding{v4, Way(i % 2)}}, Op{Verb: Bind, Binding: Binding{v6, ByRoute}})
 	}
 	if errs := k.Apply(ops); errs != nil {
 		t.Fatal(errors.Join(errs...))
@@ -275,7 +297,7 @@ func pagesTellAll(t *testing.T, k Kernel) {
 				t.Fatalf("meanwhile %d, %v", len(all), err)
 			}
 			if write {
-				k.Apply([]Op{{Verb: Bind, Binding: Binding{netip.AddrFrom4([4]byte{10, 97, 0, byte(len(got))}), false}}})
+				k.Apply([]Op{{Verb: Bind, Binding: Binding{netip.AddrFrom4([4]byte{10, 97, 0, byte(len(got))}), ByAddress}}})
 			}
 		}
 		if interrupted != nil && !write {
@@ -292,7 +314,7 @@ func pagesTellAll(t *testing.T, k Kernel) {
 func everySeventhFails(t *testing.T, k Kernel) {
 	var ops []Op
 	for i := range 700 {
-		op := Op{Verb: Bind, Binding: Binding{netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), i%2 == 0}}
+		op := Op{Verb: Bind, Binding: Binding{netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), Way(i % 2)}}
 		if i%7 == 6 {
 			op.Verb, op.Binding.Addr = Unbind, netip.MustParseAddr("10.97.0.1")
 		}
@@ -332,10 +354,15 @@ func wantCopy(t testing.TB, k Reader) {
 func parse(t testing.TB, line string) Op {
 	t.Helper()
 	words := strings.Fields(line)
-	addr := netip.MustParseAddr(strings.Split(words[3], "/")[0])
 	op := Op{
 		Verb:    map[string]Verb{"replace": Bind, "del": Unbind}[words[1]],
-		Binding: Binding{addr, words[0] == "route"},
+		Binding: Binding{Addr: netip.MustParseAddr(strings.Split(words[3], "/")[0])},
+	}
+	switch {
+	case strings.Contains(line, " metric 1024"):
+		op.Binding.Way = ByRoute
+	case words[0] == "route":
+		op.Binding.Way = ByOldRoute
 	}
 	if i := slices.Index(words, "src"); i > 0 {
 		op.Source = netip.MustParseAddr(words[i+1])
@@ -357,6 +384,6 @@ func TestOperationsReadAsIPArguments(t *testing.T) {
 var lines = kerneltest.Lines
 
 func ExampleOp_String() {
-	fmt.Println(Op{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.10"), true}, Source: netip.MustParseAddr("10.0.0.1")})
-	// Output: route replace local 10.96.0.10 src 10.0.0.1
+	fmt.Println(Op{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.10"), ByRoute}, Source: netip.MustParseAddr("10.0.0.1")})
+	// Output: route replace local 10.96.0.10 metric 1024 src 10.0.0.1
 }

@@ -36,8 +36,8 @@ func decodeRoute(payload []byte, ifindex int) (b Binding, source netip.Addr, ok 
 	if len(payload) < rtmsgLen || payload[4] != tableLocal || payload[5] != RouteProtocol {
 		return b, source, false
 	}
-	b.Route = true
 	var device int
+	var metric uint32
 	for typ, value := range nlbatch.Attributes(payload[rtmsgLen:]) {
 		switch {
 		case typ == rtaDst:
@@ -46,7 +46,10 @@ func decodeRoute(payload []byte, ifindex int) (b Binding, source netip.Addr, ok 
 			source, _ = netip.AddrFromSlice(value)
 		case typ == rtaOif && len(value) == 4:
 			device = int(binary.NativeEndian.Uint32(value))
+		case typ == rtaPriority && len(value) == 4:
+			metric = binary.NativeEndian.Uint32(value)
 		}
 	}
-	return b, source, b.Addr.IsValid() && int(payload[1]) == b.Addr.BitLen() && device == ifindex
+	b.Way = map[uint32]Way{RouteMetric: ByRoute, 0: ByOldRoute}[metric]
+	return b, source, b.Way != ByAddress && b.Addr.IsValid() && int(payload[1]) == b.Addr.BitLen() && device == ifindex
 }

@@ -23,7 +23,7 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 	for _, text := range []string{"10.96.0.10", "fd00:96::10"} {
 		addr := netip.MustParseAddr(text)
 		bound := Op{Verb: Bind, Binding: Binding{Addr: addr}}
-		routed := Op{Verb: Bind, Binding: Binding{Addr: addr, Route: true}, Source: addr.Next()}
+		routed := Op{Verb: Bind, Binding: Binding{Addr: addr, Way: ByRoute}, Source: addr.Next()}
 		if b, ok := decodeAddr(encoded(bound), device); !ok || b != bound.Binding {
 			t.Errorf("%s: decoded as %v, %v", text, b, ok)
 		}
@@ -49,6 +49,16 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 			}
 		}
 	}
+	old := Op{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.10"), ByOldRoute}}
+	if b, _, ok := decodeRoute(encoded(old), device); !ok || b != old.Binding {
+		t.Errorf("a route without a metric: decoded as %v, %v", b, ok)
+	}
+	var other nlbatch.Batch
+	encode(&other, device, old)
+	other.U32(rtaPriority, RouteMetric-1)
+	if b, _, ok := decodeRoute(other.Bytes(0)[netlinkHeader:], device); ok {
+		t.Errorf("a route with another metric: decoded as %v", b)
+	}
 	if _, ok := decodeAddr(encoded(Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("fe80::1")}}), device); ok {
 		t.Error("a link-local address is no VIP")
 	}
@@ -56,7 +66,7 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add(encoded(Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("10.96.0.10")}}))
-	f.Add(encoded(Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("fd00::1"), Route: true}}))
+	f.Add(encoded(Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("fd00::1"), Way: ByRoute}}))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		for ifindex := range device + 1 {
 			b, ok := decodeAddr(payload, ifindex)

@@ -16,7 +16,7 @@ import (
 // concurrent use: one goroutine owns it and its Kernel.
 type Device struct {
 	kernel   Kernel
-	route    bool
+	way      Way
 	source   func(netip.Addr) netip.Addr
 	bindings delta.Table[Binding, netip.Addr] // value: the source of a route
 	ops      []Op                             // empty; kept from one write to the next, and nil while it is written
@@ -31,7 +31,11 @@ type Device struct {
 // whose preferred source is what the source function returns for the VIP; it may return an invalid
 // address.
 func NewDevice(kernel Kernel, route bool, source func(vip netip.Addr) netip.Addr) *Device {
-	return &Device{kernel: kernel, route: route, source: source, refused: make(map[Binding]struct{})}
+	way := ByAddress
+	if route {
+		way = ByRoute
+	}
+	return &Device{kernel: kernel, way: way, source: source, refused: make(map[Binding]struct{})}
 }
 
 // Expect makes room for so many VIPs where there are none yet.
@@ -40,22 +44,22 @@ func (d *Device) Expect(vips int) { d.bindings.Expect(vips) }
 // Set makes the VIP desired.
 func (d *Device) Set(vip netip.Addr) {
 	var source netip.Addr
-	if d.route {
+	if d.way == ByRoute {
 		source = d.source(vip)
 	}
-	delete(d.refused, Binding{vip, d.route})
-	d.bindings.Set(Binding{vip, d.route}, source)
+	delete(d.refused, Binding{vip, d.way})
+	d.bindings.Set(Binding{vip, d.way}, source)
 }
 
 // Unset makes the VIP undesired.
 func (d *Device) Unset(vip netip.Addr) {
-	delete(d.refused, Binding{vip, d.route})
-	d.bindings.Unset(Binding{vip, d.route})
+	delete(d.refused, Binding{vip, d.way})
+	d.bindings.Unset(Binding{vip, d.way})
 }
 
 // Desires reports whether the VIP is desired.
 func (d *Device) Desires(vip netip.Addr) bool {
-	_, desired := d.bindings.Desired(Binding{vip, d.route})
+	_, desired := d.bindings.Desired(Binding{vip, d.way})
 	return desired
 }
 
@@ -65,17 +69,21 @@ func (d *Device) Len() int { return d.bindings.Len() }
 // All yields every binding that is desired or, to the best of the device's knowledge, in the kernel.
 func (d *Device) All() iter.Seq[Binding] { return d.bindings.All() }
 
-// Bound reports whether the VIP is bound as a route, or as an address, to the best of the device's knowledge.
-func (d *Device) Bound(vip netip.Addr, route bool) bool {
-	_, bound := d.bindings.Actual(Binding{vip, route})
-	return bound
+// Bound reports whether a binding is desired and, to the best of the device's knowledge, in the kernel.
+func (d *Device) Bound(b Binding) (desired, there bool) {
+	_, desired = d.bindings.Desired(b)
+	_, there = d.bindings.Actual(b)
+	return desired, there
 }
 
-// Has reports whether the VIP is bound in either way, to the best of the device's knowledge.
+// Has reports whether the VIP is bound in any way, to the best of the device's knowledge.
 func (d *Device) Has(vip netip.Addr) bool {
-	_, addr := d.bindings.Actual(Binding{vip, false})
-	_, route := d.bindings.Actual(Binding{vip, true})
-	return addr || route
+	for way := range ways {
+		if _, there := d.Bound(Binding{vip, way}); there {
+			return true
+		}
+	}
+	return false
 }
 
 // Resync makes sure of the device and reads what is bound to it. Bindings that are neither
@@ -150,8 +158,7 @@ func (d *Device) NextPage() (drift int, more bool, err error) {
 
 // sees reports that a binding is not somebody else's.
 func (d *Device) sees(b Binding, owned func(netip.Addr) bool) bool {
-	_, wanted := d.bindings.Desired(b)
-	_, known := d.bindings.Actual(b)
+	wanted, known := d.Bound(b)
 	return wanted || known || owned(b.Addr)
 }
 
@@ -201,32 +208,41 @@ func (d *Device) Prune(held, waits func(netip.Addr) bool) error {
 
 // Release has the next Prune ask again whether the VIP is held.
 func (d *Device) Release(vip netip.Addr) {
-	d.bindings.Release(Binding{vip, false})
-	d.bindings.Release(Binding{vip, true})
+	for way := range ways {
+		d.bindings.Release(Binding{vip, way})
+	}
 }
 
-// restoreRoutes binds the IPv4 routes again behind the unbinding of addresses. The kernel takes the
+// restoreRoutes binds IPv4 routes again behind operations that take them along: the unbinding of the old route of
+// the same VIP, should that be gone, and the unbinding of addresses. The kernel takes the
 // last IPv4 address of a device for the end of IPv4 there and flushes the device's routes, whoever
 // made them (fib_inetaddr_event, net/ipv4/fib_frontend.c). In one send, the gap is microseconds. It
-// happens when an operator changes from addresses to routes, and then once.
+// happens when an operator changes from addresses to routes, or after an upgrade, and then once.
 func (d *Device) restoreRoutes(ops []Op) (restore []Op) {
-	flushes := func(op Op) bool { return !op.Binding.Route && op.Binding.Addr.Is4() }
-	if !d.route || !slices.ContainsFunc(ops, flushes) {
-		return nil
-	}
-	for b, source := range d.bindings.AllActual() {
-		if _, wanted := d.bindings.Desired(b); wanted && b.Route && b.Addr.Is4() {
+	again := func(b Binding) {
+		if desired, there := d.Bound(b); desired && there && b.Way == ByRoute && b.Addr.Is4() {
+			source, _ := d.bindings.Actual(b)
 			restore = append(restore, Op{Verb: Bind, Binding: b, Source: source})
+		}
+	}
+	flushes := func(op Op) bool { return op.Binding.Way == ByAddress && op.Binding.Addr.Is4() }
+	if d.way == ByRoute && slices.ContainsFunc(ops, flushes) {
+		for b := range d.bindings.AllActual() {
+			again(b)
+		}
+		return restore
+	}
+	for _, op := range ops {
+		if op.Binding.Way == ByOldRoute {
+			again(Binding{op.Binding.Addr, ByRoute})
 		}
 	}
 	return restore
 }
 
-// rebound reports that the VIP is bound the other way, and stays so.
+// rebound reports that the VIP, which is bound in this way, is bound in the desired one, too, and stays so.
 func (d *Device) rebound(b Binding) bool {
-	other := Binding{b.Addr, !b.Route}
-	_, wanted := d.bindings.Desired(other)
-	_, there := d.bindings.Actual(other)
+	wanted, there := d.Bound(Binding{b.Addr, d.way})
 	return wanted && there
 }
 

@@ -49,7 +49,7 @@ func binds(t testing.TB, k Kernel, want string) {
 func TestVIPsAreBoundInTheWayOfTheDevice(t *testing.T) {
 	for route, want := range map[bool]string{
 		false: "inet 10.96.0.10/32 scope host\ninet6 fd00:10:96::a/128 scope global nodad deprecated",
-		true:  "local 10.96.0.10 src 10.0.0.1\nlocal fd00:10:96::a",
+		true:  "local 10.96.0.10 metric 1024 src 10.0.0.1\nlocal fd00:10:96::a metric 1024",
 	} {
 		fake := NewFake()
 		d := NewDevice(fake, route, source4)
@@ -178,9 +178,9 @@ func TestDriftIsCountedAndRepaired(t *testing.T) {
 		drift int
 	}{
 		{"none", nil, 0},
-		{"a route is gone", []Op{{Unbind, Binding{vip4, true}, netip.Addr{}}}, 1},
-		{"a source was changed", []Op{{Bind, Binding{vip4, true}, netip.Addr{}}}, 1},
-		{"both", []Op{{Unbind, Binding{vip4, true}, netip.Addr{}}, {Bind, Binding{vip6, true}, nodeIP}}, 2},
+		{"a route is gone", []Op{{Unbind, Binding{vip4, ByRoute}, netip.Addr{}}}, 1},
+		{"a source was changed", []Op{{Bind, Binding{vip4, ByRoute}, netip.Addr{}}}, 1},
+		{"both", []Op{{Unbind, Binding{vip4, ByRoute}, netip.Addr{}}, {Bind, Binding{vip6, ByRoute}, nodeIP}}, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fake := NewFake()
@@ -192,7 +192,7 @@ func TestDriftIsCountedAndRepaired(t *testing.T) {
 			if drift := converge(t, d); drift != c.drift {
 				t.Errorf("drift %d, want %d", drift, c.drift)
 			}
-			binds(t, fake, "local 10.96.0.10 src 10.0.0.1\nlocal fd00:10:96::a")
+			binds(t, fake, "local 10.96.0.10 metric 1024 src 10.0.0.1\nlocal fd00:10:96::a metric 1024")
 		})
 	}
 }
@@ -218,7 +218,41 @@ func TestTheOtherWayOfBindingIsReplacedWithoutAGap(t *testing.T) {
 		if err := errors.Join(d.Upsert(all), d.Prune(held, none)); err != nil {
 			t.Fatal(err)
 		}
-		binds(t, fake, map[bool]string{false: "inet 10.96.0.10/32 scope host", true: "local 10.96.0.10 src 10.0.0.1"}[route])
+		binds(t, fake, map[bool]string{false: "inet 10.96.0.10/32 scope host", true: "local 10.96.0.10 metric 1024 src 10.0.0.1"}[route])
+	}
+}
+
+// TestARouteWithoutAMetricIsReplacedWithoutAGap: an earlier daemon left it. It stays until the other one is there, and goes
+// with the Service where nobody wants that any more.
+func TestARouteWithoutAMetricIsReplacedWithoutAGap(t *testing.T) {
+	orphan := netip.MustParseAddr("10.96.0.11")
+	for _, gone := range []bool{false, true} { // what was seen may have been deleted before it is unbound
+		fake := NewFake()
+		ensure(t, fake)
+		fake.Apply([]Op{{Bind, Binding{vip4, ByOldRoute}, nodeIP}, {Bind, Binding{orphan, ByOldRoute}, nodeIP}})
+		d := NewDevice(fake, true, source4)
+		if _, err := d.Resync(all); err != nil {
+			t.Fatal(err)
+		}
+		d.Set(vip4)
+		held := func(vip netip.Addr) bool { return vip == vip4 }
+		if err := d.Prune(all, none); err != nil || !d.Has(vip4) || d.Pending() != 3 {
+			t.Fatalf("%v, %d pending\n%s", err, d.Pending(), fake.Dump())
+		}
+		if err := d.Upsert(all); err != nil {
+			t.Fatal(err)
+		}
+		binds(t, fake, "local 10.96.0.10 metric 1024 src 10.0.0.1\nlocal 10.96.0.10 src 10.0.0.1\nlocal 10.96.0.11 src 10.0.0.1")
+		if gone {
+			fake.Apply([]Op{{Verb: Unbind, Binding: Binding{vip4, ByOldRoute}}})
+		}
+		if err := d.Prune(held, none); err != nil || d.Pending() != 0 || d.Has(orphan) {
+			t.Errorf("%v, %d pending", err, d.Pending())
+		}
+		binds(t, fake, "local 10.96.0.10 metric 1024 src 10.0.0.1")
+		if drift, err := d.Resync(all); drift != 0 || err != nil || d.Pending() != 0 {
+			t.Errorf("drift %d, %v, %d pending", drift, err, d.Pending())
+		}
 	}
 }
 
@@ -227,7 +261,7 @@ func TestTheOtherWayOfBindingIsReplacedWithoutAGap(t *testing.T) {
 func TestAHeldVIPBoundBothWaysStaysBound(t *testing.T) {
 	fake := NewFake()
 	ensure(t, fake)
-	fake.Apply([]Op{{Bind, Binding{vip4, false}, netip.Addr{}}, {Bind, Binding{vip4, true}, nodeIP}})
+	fake.Apply([]Op{{Bind, Binding{vip4, ByAddress}, netip.Addr{}}, {Bind, Binding{vip4, ByRoute}, nodeIP}})
 	d := NewDevice(fake, true, source4)
 	if _, err := d.Resync(all); err != nil {
 		t.Fatal(err)
@@ -329,7 +363,7 @@ func TestTheDeviceConverges(t *testing.T) {
 			"outside": func(t *rapid.T) {
 				a := vip.Draw(t, "vip")
 				if ever[a] {
-					op := Op{rapid.SampledFrom([]Verb{Bind, Unbind}).Draw(t, "verb"), Binding{a, rapid.Bool().Draw(t, "route")}, netip.Addr{}}
+					op := Op{rapid.SampledFrom([]Verb{Bind, Unbind}).Draw(t, "verb"), Binding{a, Way(rapid.IntRange(0, int(ways)-1).Draw(t, "way"))}, netip.Addr{}}
 					fake.Apply([]Op{op})
 				}
 			},
@@ -350,10 +384,10 @@ func TestTheDeviceConverges(t *testing.T) {
 		_, _ = want.Ensure()
 		for a := range desired {
 			source := netip.Addr{}
-			if d.route {
+			if d.way == ByRoute {
 				source = source4(a)
 			}
-			want.Apply([]Op{{Bind, Binding{a, d.route}, source}})
+			want.Apply([]Op{{Bind, Binding{a, d.way}, source}})
 		}
 		for a := range foreign {
 			want.Apply([]Op{{Bind, Binding{Addr: a}, netip.Addr{}}})
@@ -384,7 +418,7 @@ func TestASweepFindsWhatIsBound(t *testing.T) {
 			}
 		}
 		upsert()
-		lost, foreign, ours := Binding{vip(1), true}, Binding{vip(all), false}, Binding{vip(all + 1), false}
+		lost, foreign, ours := Binding{vip(1), ByRoute}, Binding{vip(all), ByAddress}, Binding{vip(all + 1), ByAddress}
 		fake.Apply([]Op{{Verb: Unbind, Binding: lost}, {Verb: Bind, Binding: foreign}, {Verb: Bind, Binding: ours}})
 		fake.Hidden = hidden
 		if err := d.BeginSweep(func(addr netip.Addr) bool { return addr == ours.Addr }); err != nil {

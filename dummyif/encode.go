@@ -17,21 +17,27 @@ const (
 	ifaAddress, ifaLocal, ifaCacheInfo, ifaFlags = 1, 2, 6, 8
 	ifaFlagNoDAD                                 = 0x02
 
-	rtaDst, rtaOif, rtaPrefSrc, rtaTable = 1, 4, 7, 15
-	tableLocal                           = 255
-	routeTypeLocal                       = 2
-	scopeUniverse, scopeHost             = 0, 254
+	rtaDst, rtaOif, rtaPriority, rtaPrefSrc, rtaTable = 1, 4, 6, 7, 15
+
+	tableLocal               = 255
+	routeTypeLocal           = 2
+	scopeUniverse, scopeHost = 0, 254
 
 	// RouteProtocol marks the routes that Fairlead made (ip route: "proto 70"). It is in the range
 	// that the kernel leaves to user space and in no list of well-known ones.
 	RouteProtocol = 70
+
+	// RouteMetric tells those routes from the kernel's own of the same address, where another device holds it: these
+	// have 0, stay first, and neither replacing nor deleting ours means them (fib_find_alias, net/ipv4/fib_trie.c). It
+	// is what IPv6 takes by itself.
+	RouteMetric = 1024
 )
 
 func encode(b *nlbatch.Batch, ifindex int, op Op) {
-	if op.Binding.Route {
-		encodeRoute(b, ifindex, op)
-	} else {
+	if op.Binding.Way == ByAddress {
 		encodeAddr(b, ifindex, op)
+	} else {
+		encodeRoute(b, ifindex, op)
 	}
 }
 
@@ -75,6 +81,9 @@ func encodeRoute(b *nlbatch.Batch, ifindex int, op Op) {
 	b.Data(rtaDst, addr.AsSlice())
 	b.U32(rtaOif, uint32(ifindex))
 	b.U32(rtaTable, tableLocal)
+	if op.Binding.Way == ByRoute {
+		b.U32(rtaPriority, RouteMetric)
+	}
 	if op.Verb == Bind && op.Source.IsValid() {
 		b.Data(rtaPrefSrc, op.Source.AsSlice())
 	}

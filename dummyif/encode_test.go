@@ -23,7 +23,7 @@ func TestEncoding(t *testing.T) {
 
 func BenchmarkEncode(b *testing.B) {
 	address := Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("10.96.0.1")}}
-	route := Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("fd00::1"), Route: true}}
+	route := Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("fd00::1"), Way: ByRoute}}
 	var batch nlbatch.Batch
 	b.ReportAllocs()
 	for b.Loop() {

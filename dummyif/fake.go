@@ -109,15 +109,19 @@ func (f *Fake) apply(op Op) error {
 			return err
 		}
 	}
-	if _, bound := f.bindings[op.Binding]; f.state == Missing || op.Verb == Unbind && !bound {
+	b := op.Binding
+	if _, bound := f.bindings[b]; b.Way == ByOldRoute && (b.Addr.Is6() || op.Verb == Unbind && !bound) {
+		b.Way = ByRoute // without a metric, IPv6 makes it that, and unbinding takes any
+	}
+	if _, bound := f.bindings[b]; f.state == Missing || op.Verb == Unbind && !bound {
 		return fs.ErrNotExist
 	}
 	if op.Verb == Bind {
-		f.bindings[op.Binding] = op.Source
+		f.bindings[b] = op.Source
 		return nil
 	}
-	delete(f.bindings, op.Binding)
-	if !op.Binding.Route && op.Binding.Addr.Is4() {
+	delete(f.bindings, b)
+	if b.Way == ByAddress && b.Addr.Is4() {
 		f.flushWithoutAddress()
 	}
 	return nil
@@ -127,11 +131,11 @@ func (f *Fake) apply(op Op) error {
 // routes go, too.
 func (f *Fake) flushWithoutAddress() {
 	for b := range f.bindings {
-		if !b.Route && b.Addr.Is4() {
+		if b.Way == ByAddress && b.Addr.Is4() {
 			return
 		}
 	}
-	maps.DeleteFunc(f.bindings, func(b Binding, _ netip.Addr) bool { return b.Route && b.Addr.Is4() })
+	maps.DeleteFunc(f.bindings, func(b Binding, _ netip.Addr) bool { return b.Way != ByAddress && b.Addr.Is4() })
 }
 
 // Remove implements Kernel.

@@ -1,6 +1,7 @@
 package dummyif
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 )
@@ -8,16 +9,42 @@ import (
 // Alias marks a device as Fairlead's own creation (ip link: "alias fairlead").
 const Alias = "fairlead"
 
+// Way is how a VIP is bound.
+type Way uint8
+
+// The ways.
+const (
+	ByAddress Way = iota
+	// ByRoute is a local route with RouteMetric.
+	ByRoute
+	// ByOldRoute is an IPv4 one without a metric, as Fairlead wrote it once. The kernel's own have none, and to replace
+	// "the" local route of an address that another device holds was to replace that one. It is never desired. Unbinding
+	// it takes the VIP's ByRoute instead where there is no such route: the kernel does not tell "none" from "any".
+	ByOldRoute
+
+	ways
+)
+
+// String returns the value of dummyInterface.bind.
+func (w Way) String() string {
+	if w == ByAddress {
+		return "address"
+	}
+	return "route"
+}
+
 // Binding is one VIP bound in one way.
 type Binding struct {
-	Addr  netip.Addr
-	Route bool // a local route instead of an address
+	Addr netip.Addr
+	Way  Way
 }
 
 // String returns the line that shows the binding in `ip addr` or `ip route show table local`.
 func (b Binding) String() string {
 	switch {
-	case b.Route:
+	case b.Way == ByRoute:
+		return fmt.Sprintf("local %s metric %d", b.Addr, RouteMetric)
+	case b.Way == ByOldRoute:
 		return "local " + b.Addr.String()
 	case b.Addr.Is4():
 		return "inet " + b.Addr.String() + "/32 scope host"
@@ -27,13 +54,7 @@ func (b Binding) String() string {
 
 // Compare orders bindings by address, addresses before routes.
 func (b Binding) Compare(o Binding) int {
-	if c := b.Addr.Compare(o.Addr); c != 0 || b.Route == o.Route {
-		return c
-	}
-	if b.Route {
-		return 1
-	}
-	return -1
+	return cmp.Or(b.Addr.Compare(o.Addr), cmp.Compare(b.Way, o.Way))
 }
 
 // Verb says what an Op does.
@@ -54,9 +75,9 @@ type Op struct {
 
 // String returns the operation as arguments of ip(8).
 func (o Op) String() string {
-	object := "addr"
-	if o.Binding.Route {
-		object = "route"
+	object := "route"
+	if o.Binding.Way == ByAddress {
+		object = "addr"
 	}
 	line := fmt.Sprintf("%s %s %s", object, o.word(), o.Binding)
 	if o.Source.IsValid() {
@@ -71,18 +92,22 @@ func (o Op) Command(device string) string {
 	if o.Binding.Addr.Is6() {
 		family = "-6 "
 	}
-	line := fmt.Sprintf("ip %saddr %s %s/%d dev %s", family, o.word(), o.Binding.Addr, o.Binding.Addr.BitLen(), device)
-	if o.Binding.Route {
-		line = fmt.Sprintf("ip %sroute %s local %s dev %s table local proto %d", family, o.word(), o.Binding.Addr, device, RouteProtocol)
+	addr, way := o.Binding.Addr, o.Binding.Way
+	line := fmt.Sprintf("ip %saddr %s %s/%d dev %s", family, o.word(), addr, addr.BitLen(), device)
+	if way != ByAddress {
+		line = fmt.Sprintf("ip %sroute %s local %s dev %s table local proto %d", family, o.word(), addr, device, RouteProtocol)
+	}
+	if way == ByRoute {
+		line += fmt.Sprintf(" metric %d", RouteMetric)
 	}
 	switch {
 	case o.Verb == Unbind:
 		return line
 	case o.Source.IsValid():
 		return line + " src " + o.Source.String()
-	case o.Binding.Route:
+	case way != ByAddress:
 		return line
-	case o.Binding.Addr.Is4():
+	case addr.Is4():
 		return line + " scope host"
 	}
 	return line + " nodad preferred_lft 0 valid_lft forever"

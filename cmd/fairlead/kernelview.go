@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fairlead-lb/fairlead/dummyif"
 	"github.com/fairlead-lb/fairlead/ipvs"
 	"github.com/fairlead-lb/fairlead/masq"
 	"github.com/fairlead-lb/fairlead/plan"
@@ -152,17 +151,10 @@ func (v kernelView) Addresses(_ context.Context, f view.Filter) ([]view.Address,
 		if f.Address != "" && b.Addr.String() != f.Address {
 			continue
 		}
-		list = append(list, view.Address{Address: b.Addr.String(), As: boundAs(b), State: stateThere, Kernel: true, Servers: append([]string{}, slices.Sorted(slices.Values(at[b.Addr]))...)})
+		list = append(list, view.Address{Address: b.Addr.String(), As: b.Way.String(), State: stateThere, Kernel: true, Servers: append([]string{}, slices.Sorted(slices.Values(at[b.Addr]))...)})
 	}
 	slices.SortFunc(list, func(a, b view.Address) int { return cmp.Compare(a.Address, b.Address) })
 	return list, errors.Join(err, serversErr, v.check(f))
-}
-
-func boundAs(b dummyif.Binding) string {
-	if b.Route {
-		return "route"
-	}
-	return "address"
 }
 
 // Sets implements view.Source.

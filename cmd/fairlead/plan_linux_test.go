@@ -84,7 +84,7 @@ func TestAPlanThatAShellCarriesOutLeavesNothingToPlan(t *testing.T) {
 			"ipvsadm -E -t 10.96.0.10:80 -s mh -b mh-fallback,mh-port", "ipvsadm -A"},
 		{"timeouts and rules", planned + plannedToo, map[string]string{"IPVS_TCPTIMEOUT": "800s", "IPTABLES_MASQUERADEBIT": "13", "CLUSTERCIDR": "10.1.0.0/17"},
 			"ipvsadm --set 800 0 0", "ipset create"},
-		{"routes", planned + plannedToo, map[string]string{"DUMMYINTERFACE_BIND": "route"}, "ip -6 route replace local fd00:96::53 dev kube-ipvs0 table local proto 70 src fd00::1", "ipvsadm -A"},
+		{"routes", planned + plannedToo, map[string]string{"DUMMYINTERFACE_BIND": "route"}, "ip -6 route replace local fd00:96::53 dev kube-ipvs0 table local proto 70 metric 1024 src fd00::1", "ipvsadm -A"},
 		{"a Service less", planned, nil, "ipvsadm -D -u 10.96.0.53:53", "ipset create"},
 		{"none", "", nil, "-w 0", "198.51.100.1"},
 	} {

@@ -42,7 +42,8 @@ const (
 
 	// include/uapi/linux/rtnetlink.h
 	newAddr, newRoute = 20, 24
-	routeProtocol     = 70 // Fairlead's mark
+	routeProtocol     = 70   // Fairlead's mark
+	routeMetric       = 1024 // and its place behind the kernel's own routes
 )
 
 // encodeServers appends the virtual servers with their real servers: one request for each.
@@ -130,6 +131,7 @@ func encodeRoutes(b *nlbatch.Batch, device int, source netip.Addr, servers []Ser
 			afInet, 32, 0, 0, tableLocal, routeProtocol, scopeHost, typeLocal, 0, 0, 0, 0)
 		b.Data(1, s.VIP.Addr().AsSlice())
 		b.U32(4, uint32(device))
+		b.U32(6, routeMetric)
 		b.Data(7, source.AsSlice())
 	}
 }
