@@ -98,6 +98,33 @@ func TestASourceThatTheNodeDoesNotHaveIsNamed(t *testing.T) {
 	}
 }
 
+// TestAnAddressThatKubeProxyBoundIsDeprecatedInPlace: it is never gone.
+func TestAnAddressThatKubeProxyBoundIsDeprecatedInPlace(t *testing.T) {
+	k := openKernel(t)
+	ensure(t, k)
+	vip := netip.MustParseAddr("fd00:10:96::a")
+	kerneltest.Run(t, "ip", "-6", "addr", "add", vip.String()+"/128", "dev", name, "nodad")
+	kerneltest.Run(t, "ip", "link", "add", "pod0", "type", "dummy") // without an address of its own, as a pod's end of a veth
+	kerneltest.Run(t, "ip", "link", "set", "pod0", "up")
+	kerneltest.Run(t, "ip", "-6", "route", "add", "fd00:10:97::1/128", "dev", "pod0")
+	source := func() string { return kerneltest.Run(t, "ip", "route", "get", "fd00:10:97::1") }
+	if out := source(); !strings.Contains(out, "src "+vip.String()) {
+		t.Fatalf("it is no source as it is: %s", out)
+	}
+	d := NewDevice(k, false, nil)
+	d.Set(vip)
+	converge(t, d)
+	if drift := converge(t, d); drift != 0 || d.Pending() != 0 || !isLocal(t, vip) {
+		t.Errorf("drift %d, %d pending, local: %v", drift, d.Pending(), isLocal(t, vip))
+	}
+	if got := addrs(t); len(got) != 1 || !strings.Contains(got[0], "deprecated") || !strings.Contains(got[0], "preferred_lft 0sec") {
+		t.Errorf("ip -o addr: %s", got)
+	}
+	if out := source(); strings.Contains(out, "src "+vip.String()) {
+		t.Errorf("it is a source still: %s", out)
+	}
+}
+
 // TestAVIPIsNoSourceAddress: masquerading must not choose it, for any destination.
 func TestAVIPIsNoSourceAddress(t *testing.T) {
 	k := openKernel(t)
@@ -214,6 +241,7 @@ func TestTheCommandsDoWhatTheKernelDoes(t *testing.T) {
 		{Verb: Bind, Binding: Binding{netip.MustParseAddr("fd00:10:96::b"), ByRoute}, Source: netip.MustParseAddr("fd00::1")},
 		{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.12"), ByRoute}},
 		{Verb: Bind, Binding: Binding{netip.MustParseAddr("10.96.0.13"), ByOldRoute}},
+		{Verb: Bind, Binding: Binding{netip.MustParseAddr("fd00:10:96::e"), ByAddress}, Source: netip.MustParseAddr("fd00:10:96::e")},
 	} {
 		shown := func() string {
 			return strings.Join(addrs(t), "\n") + kerneltest.Run(t, "ip", "route", "show", "table", "local", "dev", name) +

@@ -87,6 +87,19 @@ var contract = []struct{ name, script, dump string }{
 		 local fd00:10:96::a metric 1024 src fd00::1`,
 	},
 	{
+		"an IPv6 address is deprecated in place, and the other way round",
+		`addr replace inet6 fd00:10:96::a/128 scope global nodad
+		 addr replace inet6 fd00:10:96::b/128 scope global nodad
+		 addr replace inet6 fd00:10:96::b/128 scope global nodad deprecated
+		 addr replace inet6 fd00:10:96::c/128 scope global nodad deprecated
+		 addr replace inet6 fd00:10:96::c/128 scope global nodad
+		 addr replace inet6 fd00:10:96::d/128 scope global nodad
+		 addr del inet6 fd00:10:96::d/128 scope global nodad deprecated`,
+		`inet6 fd00:10:96::a/128 scope global nodad
+		 inet6 fd00:10:96::b/128 scope global nodad deprecated
+		 inet6 fd00:10:96::c/128 scope global nodad`,
+	},
+	{
 		"an address becomes a route",
 		`addr replace inet 10.96.0.10/32 scope host
 		 addr replace inet6 fd00:10:96::a/128 scope global nodad deprecated
@@ -366,6 +379,9 @@ func parse(t testing.TB, line string) Op {
 	}
 	if i := slices.Index(words, "src"); i > 0 {
 		op.Source = netip.MustParseAddr(words[i+1])
+	}
+	if words[2] == "inet6" && !strings.HasSuffix(line, " deprecated") {
+		op.Source = op.Binding.Addr
 	}
 	return op
 }

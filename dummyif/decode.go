@@ -16,10 +16,10 @@ const (
 )
 
 // decodeAddr returns what is bound by an address in one message of a list of addresses, if that is a host
-// address of the device.
-func decodeAddr(payload []byte, ifindex int) (b Binding, ok bool) {
+// address of the device, and the source that it gives: an IPv6 one itself unless it is deprecated.
+func decodeAddr(payload []byte, ifindex int) (b Binding, source netip.Addr, ok bool) {
 	if len(payload) < ifaddrmsgLen || int(binary.NativeEndian.Uint32(payload[4:])) != ifindex {
-		return b, false
+		return b, source, false
 	}
 	for typ, value := range nlbatch.Attributes(payload[ifaddrmsgLen:]) {
 		// Both are there for IPv4, and the same without a peer. IPv6 has the first alone, unless there is a peer.
@@ -27,7 +27,10 @@ func decodeAddr(payload []byte, ifindex int) (b Binding, ok bool) {
 			b.Addr, _ = netip.AddrFromSlice(value)
 		}
 	}
-	return b, b.Addr.IsValid() && int(payload[1]) == b.Addr.BitLen() && !b.Addr.IsLinkLocalUnicast()
+	if b.Addr.Is6() && payload[2]&ifaFlagDeprecated == 0 {
+		source = b.Addr
+	}
+	return b, source, b.Addr.IsValid() && int(payload[1]) == b.Addr.BitLen() && !b.Addr.IsLinkLocalUnicast()
 }
 
 // decodeRoute returns what is bound by a route in one message of a list of routes, and the preferred source,

@@ -24,13 +24,19 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 		addr := netip.MustParseAddr(text)
 		bound := Op{Verb: Bind, Binding: Binding{Addr: addr}}
 		routed := Op{Verb: Bind, Binding: Binding{Addr: addr, Way: ByRoute}, Source: addr.Next()}
-		if b, ok := decodeAddr(encoded(bound), device); !ok || b != bound.Binding {
-			t.Errorf("%s: decoded as %v, %v", text, b, ok)
+		listed := encoded(bound)
+		listed[2] = ifaFlagDeprecated // the kernel makes that of a lifetime of 0
+		if b, source, ok := decodeAddr(listed, device); !ok || b != bound.Binding || source.IsValid() {
+			t.Errorf("%s: decoded as %v from %s, %v", text, b, source, ok)
+		}
+		preferred := Op{Verb: Bind, Binding: bound.Binding, Source: addr}
+		if b, source, ok := decodeAddr(encoded(preferred), device); !ok || b != bound.Binding || source.IsValid() != addr.Is6() {
+			t.Errorf("%s, which is not deprecated: decoded as %v from %s, %v", text, b, source, ok)
 		}
 		if b, source, ok := decodeRoute(encoded(routed), device); !ok || b != routed.Binding || source != routed.Source {
 			t.Errorf("%s: decoded as %v from %s, %v", text, b, source, ok)
 		}
-		if _, ok := decodeAddr(encoded(bound), device+1); ok {
+		if _, _, ok := decodeAddr(encoded(bound), device+1); ok {
 			t.Errorf("%s: another device's address", text)
 		}
 		if _, _, ok := decodeRoute(encoded(routed), device+1); ok {
@@ -38,7 +44,7 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 		}
 		short := encoded(bound)
 		short[1]--
-		if _, ok := decodeAddr(short, device); ok {
+		if _, _, ok := decodeAddr(short, device); ok {
 			t.Errorf("%s: the address of a network is no VIP", text)
 		}
 		for offset, other := range map[int]byte{4: 254, 5: 2} { // another table, another one's route
@@ -59,7 +65,7 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 	if b, _, ok := decodeRoute(other.Bytes(0)[netlinkHeader:], device); ok {
 		t.Errorf("a route with another metric: decoded as %v", b)
 	}
-	if _, ok := decodeAddr(encoded(Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("fe80::1")}}), device); ok {
+	if _, _, ok := decodeAddr(encoded(Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("fe80::1")}}), device); ok {
 		t.Error("a link-local address is no VIP")
 	}
 }
@@ -69,7 +75,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(encoded(Op{Verb: Bind, Binding: Binding{Addr: netip.MustParseAddr("fd00::1"), Way: ByRoute}}))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		for ifindex := range device + 1 {
-			b, ok := decodeAddr(payload, ifindex)
+			b, _, ok := decodeAddr(payload, ifindex)
 			if ok && !b.Addr.IsValid() {
 				t.Errorf("%x has no address", payload)
 			}

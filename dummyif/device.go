@@ -18,7 +18,7 @@ type Device struct {
 	kernel   Kernel
 	way      Way
 	source   func(netip.Addr) netip.Addr
-	bindings delta.Table[Binding, netip.Addr] // value: the source of a route
+	bindings delta.Table[Binding, netip.Addr] // value: the source, as of an Op
 	ops      []Op                             // empty; kept from one write to the next, and nil while it is written
 	refused  map[Binding]struct{}             // since the last Retry
 	first    bool                             // the next page is the first one of a sweep

@@ -197,6 +197,26 @@ func TestDriftIsCountedAndRepaired(t *testing.T) {
 	}
 }
 
+// TestAnAdoptedAddressIsDeprecated: kube-proxy binds IPv6 VIPs so that the kernel takes them as sources.
+func TestAnAdoptedAddressIsDeprecated(t *testing.T) {
+	fake := NewFake()
+	ensure(t, fake)
+	orphan := netip.MustParseAddr("fd00:10:96::b")
+	fake.Apply([]Op{{Bind, Binding{Addr: vip6}, vip6}, {Bind, Binding{Addr: orphan}, orphan}})
+	d := NewDevice(fake, false, nil)
+	d.Set(vip6)
+	if drift, err := d.Resync(all); drift != 0 || err != nil || d.Pending() != 2 {
+		t.Errorf("drift %d, %v, %d pending, want 2", drift, err, d.Pending())
+	}
+	writes := fake.Writes
+	if err := d.Upsert(all); err != nil || fake.Writes != writes+1 {
+		t.Errorf("%v, %d writes, want 1", err, fake.Writes-writes)
+	}
+	binds(t, fake, "inet6 fd00:10:96::a/128 scope global nodad deprecated\ninet6 fd00:10:96::b/128 scope global nodad")
+	converge(t, d)
+	binds(t, fake, "inet6 fd00:10:96::a/128 scope global nodad deprecated")
+}
+
 func TestTheOtherWayOfBindingIsReplacedWithoutAGap(t *testing.T) {
 	for _, route := range []bool{false, true} {
 		fake := NewFake()
@@ -364,6 +384,9 @@ func TestTheDeviceConverges(t *testing.T) {
 				a := vip.Draw(t, "vip")
 				if ever[a] {
 					op := Op{rapid.SampledFrom([]Verb{Bind, Unbind}).Draw(t, "verb"), Binding{a, Way(rapid.IntRange(0, int(ways)-1).Draw(t, "way"))}, netip.Addr{}}
+					if op.Binding.Way == ByAddress && a.Is6() && rapid.Bool().Draw(t, "preferred") {
+						op.Source = a
+					}
 					fake.Apply([]Op{op})
 				}
 			},

@@ -15,7 +15,7 @@ const (
 	familyIPv4, familyIPv6 = 2, 10
 
 	ifaAddress, ifaLocal, ifaCacheInfo, ifaFlags = 1, 2, 6, 8
-	ifaFlagNoDAD                                 = 0x02
+	ifaFlagNoDAD, ifaFlagDeprecated              = 0x02, 0x20
 
 	rtaDst, rtaOif, rtaPriority, rtaPrefSrc, rtaTable = 1, 4, 6, 7, 15
 
@@ -58,6 +58,8 @@ func encodeAddr(b *nlbatch.Batch, ifindex int, op Op) {
 	b.Data(ifaAddress, addr.AsSlice())
 	if op.Verb == Bind && addr.Is6() {
 		b.U32(ifaFlags, ifaFlagNoDAD)
+	}
+	if op.Verb == Bind && addr.Is6() && !op.Source.IsValid() {
 		// struct ifa_cacheinfo: preferred for 0 s, valid for ever. A deprecated address answers,
 		// and is the last to be chosen as a source.
 		info := binary.NativeEndian.AppendUint32(make([]byte, 0, 16), 0)

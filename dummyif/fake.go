@@ -161,11 +161,7 @@ func Dump(kernel interface {
 	}
 	var out strings.Builder
 	for _, b := range slices.SortedFunc(maps.Keys(bindings), Binding.Compare) {
-		fmt.Fprint(&out, b)
-		if bindings[b].IsValid() {
-			fmt.Fprint(&out, " src ", bindings[b])
-		}
-		fmt.Fprintln(&out)
+		fmt.Fprintln(&out, shown(b, bindings[b]))
 	}
 	return out.String()
 }

@@ -170,13 +170,11 @@ func (l *Linux) ask(list int) {
 
 // read takes down what a message of a list says.
 func (l *Linux) read(list int, payload []byte, into map[Binding]netip.Addr) {
+	decode := decodeRoute
 	if list == listOfAddrs {
-		if b, ok := decodeAddr(payload, l.index); ok {
-			into[b] = netip.Addr{}
-		}
-		return
+		decode = decodeAddr
 	}
-	if b, source, ok := decodeRoute(payload, l.index); ok {
+	if b, source, ok := decode(payload, l.index); ok {
 		into[b] = source
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // Alias marks a device as Fairlead's own creation (ip link: "alias fairlead").
@@ -70,7 +71,9 @@ const (
 type Op struct {
 	Verb    Verb
 	Binding Binding
-	Source  netip.Addr // preferred source of a route; invalid: the kernel chooses
+	// Source is the preferred source of a route; invalid: the kernel chooses. Of an IPv6 address it is that address
+	// where the kernel may choose it as a source: somebody else bound it, and not deprecated. It is never desired.
+	Source netip.Addr
 }
 
 // String returns the operation as arguments of ip(8).
@@ -79,11 +82,18 @@ func (o Op) String() string {
 	if o.Binding.Way == ByAddress {
 		object = "addr"
 	}
-	line := fmt.Sprintf("%s %s %s", object, o.word(), o.Binding)
-	if o.Source.IsValid() {
-		line += " src " + o.Source.String()
+	return fmt.Sprintf("%s %s %s", object, o.word(), shown(o.Binding, o.Source))
+}
+
+// shown returns the line that shows a binding with its source.
+func shown(b Binding, source netip.Addr) string {
+	switch {
+	case !source.IsValid():
+		return b.String()
+	case b.Way == ByAddress:
+		return strings.TrimSuffix(b.String(), " deprecated")
 	}
-	return line
+	return b.String() + " src " + source.String()
 }
 
 // Command returns the operation as ip(8) takes it for a device.
@@ -103,12 +113,14 @@ func (o Op) Command(device string) string {
 	switch {
 	case o.Verb == Unbind:
 		return line
-	case o.Source.IsValid():
+	case way != ByAddress && o.Source.IsValid():
 		return line + " src " + o.Source.String()
 	case way != ByAddress:
 		return line
 	case addr.Is4():
 		return line + " scope host"
+	case o.Source.IsValid():
+		return line + " nodad"
 	}
 	return line + " nodad preferred_lft 0 valid_lft forever"
 }
@@ -141,7 +153,7 @@ func (s State) Commands(device string) (commands []string) {
 type Reader interface {
 	// State looks for the device. One that is no dummy is an error.
 	State() (State, error)
-	// Bindings reads the addresses and local routes of the device, with each route's source.
+	// Bindings reads the addresses and local routes of the device, each with its source as of an Op.
 	Bindings() (map[Binding]netip.Addr, error)
 }
 
@@ -151,7 +163,7 @@ type Kernel interface {
 	// Ensure creates the device if it is missing and brings it up. It reports whether it changed
 	// anything.
 	Ensure() (changed bool, err error)
-	// Bindings reads the addresses and local routes of the device, with each route's source.
+	// Bindings reads the addresses and local routes of the device, each with its source as of an Op.
 	Bindings() (map[Binding]netip.Addr, error)
 	// MoreBindings reads a page of them, the first one if it is told so, or the next. It tells what was true when the page before
 	// was read. With the last page comes nlbatch.ErrInterrupted where something may have been left out that was there all the
