@@ -193,7 +193,7 @@ var contract = []struct{ name, script, dump string }{
 	{
 		"a real server that can be no host's address is an error of its own, and the others are taken",
 		`-A -t 10.96.0.10:80 -s rr
-		 -a -t 10.96.0.10:80 -r 0.1.2.3:8080 -m -w 1 # invalid
+		 -a -t 10.96.0.10:80 -r 0.0.0.0:8080 -m -w 1 # invalid
 		 -a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 1
 		 -a -t 10.96.0.10:80 -r 224.0.0.1:8080 -m -w 1 # invalid
 		 -a -t 10.96.0.10:80 -r 255.255.255.255:8080 -m -w 1 # invalid

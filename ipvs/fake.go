@@ -163,7 +163,7 @@ func ofOneHost(addr netip.Addr) bool {
 	if addr.Is6() {
 		return !addr.IsMulticast() && !addr.IsUnspecified() && !addr.IsLinkLocalUnicast()
 	}
-	return addr.As4()[0] != 0 && !addr.IsMulticast() && addr != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return !addr.IsUnspecified() && !addr.IsMulticast() && addr != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
 // ProbeScheduler implements Kernel.

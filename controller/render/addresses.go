@@ -147,13 +147,10 @@ func contains(cidrs []netip.Prefix, addr netip.Addr) bool {
 	return slices.ContainsFunc(cidrs, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// bindable refuses addresses that mean something else to every host, and all of 0.0.0.0/8: no route leads there, and no
-// kernel takes them for a real server (inet_addr_type, net/ipv4/fib_frontend.c).
+// bindable refuses addresses that mean something else to every host. 0.0.0.0/8 without its first address is a range as
+// any other (since Linux 5.3: ipv4_is_zeronet, include/linux/in.h).
 func bindable(a netip.Addr) bool {
 	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
-	if a.Is4() && a.As4()[0] == 0 {
-		return false
-	}
 	return !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast() && a != broadcast
 }
 

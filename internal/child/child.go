@@ -16,7 +16,7 @@ import (
 const (
 	// Limit is how long a program may run. It is generous: iptables waits half a minute for its lock, and then takes long
 	// where somebody else has very many rules. Nothing but the one who asked waits for it.
-	Limit = 2 * time.Minute
+	Limit = 10 * time.Minute
 
 	// grace is how long, after a program has been killed, something that it started may keep its output open.
 	grace = 2 * time.Second
