@@ -58,7 +58,7 @@ func (p *planner) plan(environ ...string) *plan.Plan {
 	p.t.Helper()
 	cfg, _, err := loadConfig("", nil, append(environ,
 		"FAIRLEAD_SOURCE_KIND=directory", "FAIRLEAD_SOURCE_DIRECTORY="+p.dir, "FAIRLEAD_HOSTNAMEOVERRIDE=here", "FAIRLEAD_CLUSTERCIDR=10.1.0.0/16",
-		"FAIRLEAD_NODEPORTADDRESSES=192.0.2.0/24"))
+		"FAIRLEAD_NODEPORTADDRESSES=240.0.0.0/8")) // which no host has, whatever machine this is
 	if err != nil {
 		p.t.Fatal(err)
 	}
