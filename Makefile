@@ -98,6 +98,7 @@ bench-docs: ## write docs/benchmarks.md out of the latest result in docs/results
 	go run ./test/bench docs -plot $(BIN)/plot
 
 image: ## build the container image IMAGE with docker, offline but for the base images
+	go mod download
 	docker build -f deploy/image/Dockerfile --build-context modules=$$(go env GOMODCACHE)/cache/download \
 		--build-arg VERSION=$(VERSION) -t $(IMAGE) .
 

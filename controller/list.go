@@ -185,7 +185,7 @@ func (c *Controller) Addresses(ctx context.Context, f view.Filter) ([]view.Addre
 }
 
 func (c *Controller) addressAsked(vip netip.Addr, f view.Filter) bool {
-	if f.Address != "" && vip.String() != f.Address || f.Search != "" && !strings.Contains(vip.String(), f.Search) {
+	if !f.WantsVIP(vip) || f.Search != "" && !strings.Contains(vip.String(), f.Search) {
 		return false
 	}
 	return f.Namespace+f.Name == "" || slices.ContainsFunc(c.ipvs.At(vip), func(k ipvs.Key) bool { return c.ownedBy(k, f) })

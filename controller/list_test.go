@@ -136,6 +136,11 @@ func TestEndpointsAddressesAndSetsAreListed(t *testing.T) {
 	if mine, err := r.c.Addresses(ctx, view.Filter{Namespace: "ns", Name: "web"}); err != nil || len(mine) != 1 || mine[0].Address != "10.96.0.10" {
 		t.Errorf("addresses of ns/web: %+v, %v", mine, err)
 	}
+	for at, want := range map[string]int{"10.96.0.10:80": 1, "10.96.0.10": 1, "10.96.0.99:80": 0, "web": 0} {
+		if list, err := r.c.Addresses(ctx, view.Filter{Address: at}); err != nil || len(list) != want {
+			t.Errorf("addresses at %s: %+v, %v", at, list, err)
+		}
+	}
 	entries, err := r.c.Sets(ctx, view.Filter{Address: "10.96.0.10"})
 	if err != nil || len(entries) != 2 {
 		t.Fatalf("entries %+v, %v", entries, err)

@@ -211,6 +211,32 @@ func TestOnlyADummyIsUsed(t *testing.T) {
 	kerneltest.Run(t, "ip", "link", "show", name)
 }
 
+// TestADeviceThatOthersUseIsNotRemoved: what they have there would go with it.
+func TestADeviceThatOthersUseIsNotRemoved(t *testing.T) {
+	k := openKernel(t)
+	for _, used := range []struct{ use, leave []string }{
+		{[]string{"addr", "add", "192.0.2.1/24"}, []string{"addr", "del", "192.0.2.1/24"}},
+		{[]string{"addr", "add", "2001:db8::1/64", "nodad"}, []string{"addr", "del", "2001:db8::1/64"}},
+		{[]string{"route", "add", "198.51.100.0/24"}, []string{"route", "del", "198.51.100.0/24"}},
+	} {
+		if _, err := k.Ensure(); err != nil {
+			t.Fatal(err)
+		}
+		ip := func(args []string) { kerneltest.Run(t, "ip", append(args, "dev", name)...) }
+		ip(used.use)
+		if err := k.Remove(); err != nil {
+			t.Error(err)
+		}
+		ip(used.leave) // fails where the device is gone
+		if err := k.Remove(); err != nil {
+			t.Error(err)
+		}
+		if left := kerneltest.Run(t, "ip", "-o", "link", "show", "type", "dummy"); strings.Contains(left, name) {
+			t.Errorf("%v: it stayed, though nothing was left there", used.use)
+		}
+	}
+}
+
 // TestTheCommandsDoWhatTheKernelDoes runs those that a plan shows of each operation and of each state of the device.
 func TestTheCommandsDoWhatTheKernelDoes(t *testing.T) {
 	k := openKernel(t).Kernel.(*Linux)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -243,13 +244,28 @@ func (l *Linux) Remove() error {
 	if err != nil {
 		return fmt.Errorf("read what is left on %s: %w", l.name, err)
 	}
-	if len(left) > 0 {
+	used, err := l.used(link)
+	if err != nil {
+		return fmt.Errorf("read what others have on %s: %w", l.name, err)
+	}
+	if len(left) > 0 || used {
 		return nil
 	}
 	if err := l.handle.LinkDel(link); err != nil {
 		return fmt.Errorf("delete %s: %w", l.name, err)
 	}
 	return nil
+}
+
+// used reports whether somebody has given the device an address or a route that is not of the kind of a VIP's.
+func (l *Linux) used(link netlink.Link) (bool, error) {
+	addrs, err := l.handle.AddrList(link, netlink.FAMILY_ALL)
+	routes, routesErr := l.handle.RouteList(link, netlink.FAMILY_ALL) // of the main table
+	if err := errors.Join(err, routesErr); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return !a.IP.IsLinkLocalUnicast() }) ||
+		slices.ContainsFunc(routes, func(r netlink.Route) bool { return r.Protocol != unix.RTPROT_KERNEL }), nil
 }
 
 // Exists reports whether the device is there, without creating it.

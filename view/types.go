@@ -1,6 +1,7 @@
 package view
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,15 @@ func (f Filter) Wants(state string) bool {
 	return f.State == "" || slices.Contains(strings.Split(f.State, ","), state)
 }
 
+// WantsVIP reports whether the filter leaves this VIP, by its address alone: a port is one of its virtual servers'.
+func (f Filter) WantsVIP(vip netip.Addr) bool {
+	if at, err := netip.ParseAddrPort(f.Address); err == nil {
+		return at.Addr() == vip
+	}
+	addr, err := netip.ParseAddr(f.Address)
+	return f.Address == "" || err == nil && addr == vip
+}
+
 // States of a Service, a virtual server, a real server, an address or an entry.
 const (
 	InForce     = "in force"
@@ -33,6 +43,11 @@ const (
 	Draining    = "draining"     // not desired any more; open connections go on
 	Leaving     = "leaving"      // not desired any more, and about to go
 )
+
+// States are all of them.
+func States() []string {
+	return []string{InForce, Pending, NoEndpoints, Impaired, Lost, NotServed, Draining, Leaving}
+}
 
 // Services is a part of all Services.
 type Services struct {

@@ -23,17 +23,20 @@ func command(args ...string) (status int, stdout, stderr string) {
 
 func TestUsageErrors(t *testing.T) {
 	for line, want := range map[string]string{
-		"rnu":                     `fairlead: unknown command "rnu" for "fairlead" (did you mean run?); see 'fairlead --help'`,
-		"frobnicate":              `fairlead: unknown command "frobnicate" for "fairlead"; see 'fairlead --help'`,
-		"config valdate":          `fairlead: unknown command "valdate" for "fairlead config" (did you mean validate?); see 'fairlead config --help'`,
-		"run --foo":               `fairlead: unknown flag: --foo; see 'fairlead run --help'`,
-		"run --config":            `fairlead: flag needs an argument: --config; see 'fairlead run --help'`,
-		"run now":                 `fairlead: unexpected argument "now" for "fairlead run"; see 'fairlead run --help'`,
-		"config validate":         `fairlead: "fairlead config validate" needs the argument FILE; see 'fairlead config validate --help'`,
-		"config validate a b":     `fairlead: unexpected argument "b" for "fairlead config validate"; see 'fairlead config validate --help'`,
-		"version -o xml":          `fairlead: --output: "xml" is not text or json; see 'fairlead version --help'`,
-		"run --log-level=loud":    `fairlead: --log-level: logging.level: "loud" is not debug, info, warn or error`,
-		"run --source-directory=": `fairlead: --source-directory: source.directory: "" is not a directory of manifests, which source.kind directory needs`,
+		"rnu":                 `fairlead: unknown command "rnu" for "fairlead" (did you mean run?); see 'fairlead --help'`,
+		"frobnicate":          `fairlead: unknown command "frobnicate" for "fairlead"; see 'fairlead --help'`,
+		"config valdate":      `fairlead: unknown command "valdate" for "fairlead config" (did you mean validate?); see 'fairlead config --help'`,
+		"run --foo":           `fairlead: unknown flag: --foo; see 'fairlead run --help'`,
+		"run --config":        `fairlead: flag needs an argument: --config; see 'fairlead run --help'`,
+		"run now":             `fairlead: unexpected argument "now" for "fairlead run"; see 'fairlead run --help'`,
+		"config validate":     `fairlead: "fairlead config validate" needs the argument FILE; see 'fairlead config validate --help'`,
+		"config validate a b": `fairlead: unexpected argument "b" for "fairlead config validate"; see 'fairlead config validate --help'`,
+		"get sets --state pendng": `fairlead: --state: "pendng" is none of in force, pending, no endpoints, impaired, lost, not served, draining, leaving, in the kernel; ` +
+			`see 'fairlead get sets --help'`,
+		"get addresses --address web": `fairlead: --address: "web" is not an IP address, nor IP:PORT (IPv6: [IP]:PORT); see 'fairlead get addresses --help'`,
+		"version -o xml":              `fairlead: --output: "xml" is not text or json; see 'fairlead version --help'`,
+		"run --log-level=loud":        `fairlead: --log-level: logging.level: "loud" is not debug, info, warn or error`,
+		"run --source-directory=":     `fairlead: --source-directory: source.directory: "" is not a directory of manifests, which source.kind directory needs`,
 	} {
 		status, stdout, stderr := command(strings.Fields(line)...)
 		if status != 1 || stdout != "" || stderr != want+"\n" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -62,7 +63,7 @@ combined; without any it lists everything.`,
   fairlead get %[1]s --state %[2]q`, name, state),
 		Args: wantArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkOutput(cmd, *f.output); err != nil {
+			if err := f.check(cmd); err != nil {
 				return err
 			}
 			answer, err := ask(newAsker(cmd, *f.socket), func(from view.Source) (listing, error) { return get(cmd.Context(), from, f) })
@@ -80,9 +81,23 @@ combined; without any it lists everything.`,
 	cmd.Flags().StringVarP(&f.Namespace, "namespace", "n", "", "of Services in this namespace")
 	cmd.Flags().StringVar(&f.Name, "name", "", "of Services with this name")
 	cmd.Flags().StringVar(&f.Address, "address", "", "of this VIP or endpoint, with or without :PORT")
-	cmd.Flags().StringVar(&f.state, "state", "", "in this state, such as "+strings.Join([]string{view.InForce, view.Pending, view.Draining}, ", "))
+	cmd.Flags().StringVar(&f.state, "state", "", "in this state: "+strings.Join(view.States(), ", "))
 	f.output, f.socket = outputFlag(cmd), addSocketFlag(cmd)
 	return cmd
+}
+
+// check refuses what could only ever find nothing.
+func (f getFlags) check(cmd *cobra.Command) error {
+	_, err := netip.ParseAddr(f.Address)
+	_, portErr := netip.ParseAddrPort(f.Address)
+	states := append(view.States(), stateThere)
+	switch {
+	case f.Address != "" && err != nil && portErr != nil:
+		return usageError(cmd, fmt.Sprintf("--address: %q is not an IP address, nor IP:PORT (IPv6: [IP]:PORT)", f.Address))
+	case f.state != "" && !slices.Contains(states, f.state):
+		return usageError(cmd, fmt.Sprintf("--state: %q is none of %s", f.state, strings.Join(states, ", ")))
+	}
+	return checkOutput(cmd, *f.output)
 }
 
 // listing is what was asked for, and how to write it for people, in columns.

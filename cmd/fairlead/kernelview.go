@@ -148,7 +148,7 @@ func (v kernelView) Addresses(_ context.Context, f view.Filter) ([]view.Address,
 		}
 	}
 	for b := range bindings {
-		if f.Address != "" && b.Addr.String() != f.Address {
+		if !f.WantsVIP(b.Addr) {
 			continue
 		}
 		list = append(list, view.Address{Address: b.Addr.String(), As: b.Way.String(), State: stateThere, Kernel: true, Servers: append([]string{}, slices.Sorted(slices.Values(at[b.Addr]))...)})

@@ -36,7 +36,7 @@ func takeOver(ctx context.Context, cfg Config, c *controller.Controller, warn fu
 			log.Info("adopted virtual servers and addresses of kube-proxy's; those that no Service has drain and go", "entries", adopted)
 			c.Reread()
 		}
-		return err
+		return errors.Join(err, unbindLeft(cfg, left))
 	}
 	(&takeovers{watch: takeover.NewWatch(left, adopt), log: log, warn: warn, notes: status}).follow(ctx, c.InForce())
 	return nil
@@ -94,6 +94,37 @@ func adoptLeft(cfg Config, left *takeover.Leftovers) (adopted int, err error) {
 		return 0, err
 	}
 	return remember(entries)
+}
+
+// unbindLeft unbinds what kube-proxy bound to its device, where Fairlead binds to another one. By now all VIPs of Services are
+// bound there. The device stays: it is not ours.
+func unbindLeft(cfg Config, left *takeover.Leftovers) error {
+	if cfg.DummyInterface.Name == kubeProxyDevice {
+		return nil
+	}
+	known, err := left.IPVS()
+	if err != nil || len(known.VIPs) == 0 {
+		return err
+	}
+	device, err := dummyif.Open(kubeProxyDevice)
+	if err != nil {
+		return err
+	}
+	defer device.Close()
+	if exists, err := device.Exists(); err != nil || !exists {
+		return err
+	}
+	bindings, err := device.Bindings()
+	if err != nil {
+		return fmt.Errorf("read what is bound to %s: %w", kubeProxyDevice, err)
+	}
+	var ops []dummyif.Op
+	for b := range bindings {
+		if _, is := known.VIPs[b.Addr]; is {
+			ops = append(ops, dummyif.Op{Verb: dummyif.Unbind, Binding: b})
+		}
+	}
+	return errors.Join(device.Apply(ops)...)
 }
 
 // boundTo lists the addresses on a device.

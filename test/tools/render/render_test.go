@@ -36,7 +36,9 @@ func TestValuesShow(t *testing.T) {
 	}{
 		{[]string{"apiServer.port=443"}, []string{`apiServerHost: "api.example.com"`, `apiServerPort: "443"`}},
 		{[]string{"config.ipvs.scheduler=mh", "config.clusterCIDR=10.0.0.0/8"}, []string{"    ipvs:\n      scheduler: mh", "clusterCIDR: 10.0.0.0/8"}},
-		{[]string{"config.healthzBindAddress=127.0.0.1:10300"}, []string{"port: 10300, path: /livez", "port: 10300, path: /healthz"}},
+		{[]string{"config.healthzBindAddress=0.0.0.0:10300"}, []string{`host: "127.0.0.1", port: 10300, path: /livez`, `host: "127.0.0.1", port: 10300, path: /healthz`}},
+		{[]string{"config.healthzBindAddress=[::]:10300"}, []string{`host: "127.0.0.1", port: 10300, path: /livez`}},
+		{[]string{"config.healthzBindAddress=[::1]:10300"}, []string{`host: "::1", port: 10300, path: /livez`}},
 		{[]string{"image.repository=registry.example.com/lb", "image.tag=v9", "image.pullPolicy=Always", "imagePullSecrets[0]=key"},
 			[]string{"image: registry.example.com/lb:v9", "imagePullPolicy: Always", "- name: key"}},
 		{[]string{"maxUnavailable=10%"}, []string{"maxUnavailable: 10%"}},
@@ -46,6 +48,9 @@ func TestValuesShow(t *testing.T) {
 		manifests := render(t, append(c.set, api)...)
 		objects(t, manifests) // it is YAML, and no key comes twice
 		wants(t, manifests, c.want...)
+	}
+	if without := render(t, api, "config.healthzBindAddress="); strings.Contains(without, "Probe") {
+		t.Errorf("nothing answers probes, and there are some:\n%s", without)
 	}
 	for _, gone := range []string{"privileged", "initContainers"} {
 		if strings.Contains(render(t, api, "init.enabled=false"), gone) {

@@ -26,9 +26,15 @@ apiServerPort: {{ .Values.apiServer.port | toString | quote }}
 {{- end }}
 {{- end }}
 
-{{/* The port of /healthz and /livez: the probes have to follow the configuration. */}}
-{{- define "fairlead.healthPort" -}}
-{{ get .Values.config "healthzBindAddress" | default "0.0.0.0:10256" | regexFind "[0-9]+$" }}
+{{/* Where /healthz and /livez are, empty where they are off: the probes have to follow the configuration. */}}
+{{- define "fairlead.health" -}}
+{{- $at := "0.0.0.0:10256" }}
+{{- if hasKey .Values.config "healthzBindAddress" }}{{ $at = get .Values.config "healthzBindAddress" }}{{ end }}
+{{- if $at }}
+{{- $host := $at | trimSuffix (regexFind ":[0-9]+$" $at) | trimAll "[]" }}
+{{- if has $host (list "0.0.0.0" "::") }}{{ $host = "127.0.0.1" }}{{ end }}
+{{- printf "host: %q, port: %s" $host (regexFind "[0-9]+$" $at) }}
+{{- end }}
 {{- end }}
 
 {{/* No default could be right, and the wrong one would show only at a node's next boot. */}}
