@@ -14,6 +14,11 @@ import (
 // each has accepted a connection. A connection, not the presence in some kernel table: it is what a cluster waits for,
 // and it is the same question for every subject.
 func cold(ctx context.Context, s *session) error {
+	if s.subject.fairlead {
+		if err := s.programming(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.start(); err != nil {
 		return err
 	}
@@ -42,7 +47,7 @@ func cold(ctx context.Context, s *session) error {
 		return err
 	}
 	if s.subject.fairlead {
-		if err := s.coldOfFairlead(at); err != nil {
+		if err := s.coldOfFairlead(ctx, at); err != nil {
 			return err
 		}
 	}
@@ -67,10 +72,28 @@ func (s *session) coldSamples(at []time.Duration) error {
 	return nil
 }
 
-// coldOfFairlead keeps what Fairlead's log tells, for the comparison with the floor: the first round that writes begins
-// when the informers have synced, and lasts until everything is in the kernel.
-func (s *session) coldOfFairlead(at []time.Duration) error {
-	first, err := s.firstRound()
+// programming keeps, for the comparison with the floor, how long Fairlead writes at a cold start: its first round that
+// writes begins when the informers have synced, and lasts until everything is in the kernel. Nobody connects to anything
+// meanwhile: connections take processors, and the floor has them for itself.
+func (s *session) programming(ctx context.Context) error {
+	for range s.times() {
+		err := s.aside(ctx, s.subject, func(alone *session) error {
+			first, err := alone.firstRound(ctx)
+			if err != nil {
+				return err
+			}
+			return s.add("programming", "s", first.took.Seconds())
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// coldOfFairlead keeps what Fairlead's log and metrics tell of a cold start.
+func (s *session) coldOfFairlead(ctx context.Context, at []time.Duration) error {
+	first, err := s.firstRound(ctx)
 	if err != nil {
 		return err
 	}
@@ -86,7 +109,6 @@ func (s *session) coldOfFairlead(at []time.Duration) error {
 		{"informers-synced", "s", synced.Seconds()},
 		{"apiserver-after-sync", "s", (at[0] - synced).Seconds()},
 		{"dns-after-sync", "s", (at[1] - synced).Seconds()},
-		{"programming", "s", first.took.Seconds()},
 		{"writes", "messages", float64(first.writes)},
 		{"messages", "messages", values["fairlead_kernel_messages_total"]},
 	} {
@@ -97,20 +119,22 @@ func (s *session) coldOfFairlead(at []time.Duration) error {
 	return nil
 }
 
-// firstRound is the first round of this run that wrote something. What it wrote is served already, so its line in the log
-// is there or about to come.
-func (s *session) firstRound() (round, error) {
-	for range 1000 {
+// firstRound waits for the first round of this run that wrote something, and returns it.
+func (s *session) firstRound(ctx context.Context) (round, error) {
+	watched, stop := s.run.watch(ctx)
+	defer stop()
+	for {
 		list, err := rounds(s.run.log)
-		if err != nil {
+		switch {
+		case err != nil:
 			return round{}, err
-		}
-		if len(list) > 0 {
+		case len(list) > 0:
 			return list[0], nil
 		}
-		time.Sleep(10 * time.Millisecond)
+		if err := sleep(watched, 50*time.Millisecond); err != nil {
+			return round{}, fmt.Errorf("waiting for a round in Fairlead's log, the end of which is:\n%s\n%w", s.run.tail(), err)
+		}
 	}
-	return round{}, fmt.Errorf("no round in Fairlead's log, the end of which is:\n%s", s.run.tail())
 }
 
 // quietened keeps when the subject had nothing more to do.

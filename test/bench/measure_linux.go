@@ -238,8 +238,21 @@ func (m *measurement) warm(ctx context.Context) error {
 // rehearsal is how long a subject runs beforehand, if it does not serve earlier.
 const rehearsal = 10 * time.Second
 
-// rehearse starts the subject in a network of its own, of which nothing stays.
-func (m *measurement) rehearse(ctx context.Context, subject Subject) (err error) {
+// rehearse has the subject serve once.
+func (m *measurement) rehearse(ctx context.Context, subject Subject) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, rehearsal, errTimeLimit)
+	defer cancel()
+	return m.aside(ctx, subject, func(s *session) error {
+		err := s.site.served(ctx, s.sampled(), func(int, time.Time) {})
+		if limited(ctx) {
+			return nil
+		}
+		return err
+	})
+}
+
+// aside starts the subject in a network of its own, of which nothing stays, and stops it after f.
+func (m *measurement) aside(ctx context.Context, subject Subject, f func(*session) error) (err error) {
 	s := &session{measurement: m, subject: subject}
 	if s.site, err = newSite(ctx, m.cluster); err != nil {
 		return err
@@ -248,11 +261,5 @@ func (m *measurement) rehearse(ctx context.Context, subject Subject) (err error)
 	if err := s.start(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, rehearsal, errTimeLimit)
-	defer cancel()
-	err = s.site.served(ctx, s.sampled(), func(int, time.Time) {})
-	if limited(ctx) {
-		err = nil
-	}
-	return errors.Join(err, s.run.stop())
+	return errors.Join(f(s), s.run.stop())
 }

@@ -35,18 +35,18 @@ func restart(ctx context.Context, s *session) error {
 	if err := s.add("change-served", "s", arrivals[0].Sub(s.run.started).Seconds()); err != nil {
 		return err
 	}
-	if err := s.keepSynced(); err != nil {
+	if err := s.keepSynced(ctx); err != nil {
 		return err
 	}
 	return s.settle(ctx)
 }
 
 // keepSynced keeps when Fairlead's informers had synced: when its first round that writes began.
-func (s *session) keepSynced() error {
+func (s *session) keepSynced(ctx context.Context) error {
 	if !s.subject.fairlead {
 		return nil
 	}
-	first, err := s.firstRound()
+	first, err := s.firstRound(ctx)
 	if err != nil {
 		return err
 	}
