@@ -53,6 +53,7 @@ func Checks() []Check {
 		{"arp", "who answers ARP for addresses of load balancers", lookARP},
 		{"iptables", "the variant of iptables in use, and rules of the other one", lookIPTables},
 		{"forward-policy", "chains FORWARD that drop by default", lookForwardPolicy},
+		{"input-policy", "chains INPUT that drop by default, before IPVS", lookInputPolicy},
 		{"conntrack", "room for tracked connections, and the size of their hash table", lookConntrack},
 		{"kube-proxy", "a kube-proxy that runs, and what one has left", lookKubeProxy},
 		{"ipvs-users", "virtual servers of others, and keepalived", lookIPVSUsers},

@@ -146,3 +146,31 @@ func lookForwardPolicy(h *Host) []Finding {
 	}
 	return ok("FORWARD drops in none of %d tables by default", filters)
 }
+
+// lookInputPolicy finds firewalls of the node itself. In kube-proxy's modes iptables and nftables nothing for a Service comes
+// to INPUT; with IPVS everything does, and before IPVS.
+func lookInputPolicy(h *Host) []Finding {
+	var found []Finding
+	filters := 0
+	for _, t := range h.sorted() {
+		save := h.Tables.Value[t]
+		if t.Name != "filter" {
+			continue
+		}
+		filters++
+		accept := fmt.Sprintf("INPUT -m set --match-set %s dst,dst -j ACCEPT", masq.Served.Name(t.Family))
+		if !strings.Contains(save, ":INPUT DROP ") || strings.Contains(save, "-A "+accept+"\n") {
+			continue
+		}
+		do := fmt.Sprintf("let what is for Services pass, while the daemon runs: %s -I %s", programName(t.Variant, t.Family), accept)
+		found = append(found, one(Warning, do,
+			"INPUT of table %s drops by default, and IPVS comes behind it: what no rule of yours accepts reaches no Service", t)...)
+	}
+	switch {
+	case len(found) > 0:
+		return found
+	case filters == 0 && h.Tables.Err != nil:
+		return unknown("iptables -S INPUT", "cannot list the rules: %v", h.Tables.Err)
+	}
+	return ok("INPUT drops nothing for Services by default, in %d tables", filters)
+}

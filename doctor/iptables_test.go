@@ -54,6 +54,24 @@ func TestForwardPolicy(t *testing.T) {
 	})
 }
 
+func TestInputPolicy(t *testing.T) {
+	drop := func(save string) string { return strings.Replace(save, ":INPUT ACCEPT", ":INPUT DROP", 1) }
+	const accepts = "-A INPUT -m set --match-set FAIRLEAD-SERVED dst,dst -j ACCEPT\nCOMMIT"
+	runCases(t, "input-policy", []nodeCase{
+		{"accept", func(*Host, tree) {}, []finding{{OK, "in 1 tables", ""}}},
+		{"drop", func(h *Host, _ tree) { h.Tables.Value[nft4("filter")] = drop(ourFilter) },
+			[]finding{{Warning, "table filter (IPv4, nft) drops by default, and IPVS comes behind it", "iptables-nft -I INPUT -m set --match-set FAIRLEAD-SERVED dst,dst -j ACCEPT"}}},
+		{"drop, but for Services", func(h *Host, _ tree) {
+			h.Tables.Value[nft4("filter")] = strings.Replace(drop(ourFilter), "COMMIT", accepts, 1)
+		}, []finding{{OK, "drops nothing for Services", ""}}},
+		{"drop, for IPv6", func(h *Host, _ tree) {
+			h.Tables.Value[takeover.Table{Variant: takeover.Legacy, Family: masq.IPv6, Name: "filter"}] = drop(ourFilter)
+		}, []finding{{Warning, "IPv6, legacy", "ip6tables-legacy -I INPUT -m set --match-set FAIRLEAD-6-SERVED dst,dst -j ACCEPT"}}},
+		{"no table", func(h *Host, _ tree) { clear(h.Tables.Value) }, []finding{{OK, "in 0 tables", ""}}},
+		{"not known", func(h *Host, _ tree) { clear(h.Tables.Value); h.Tables.Err = errors.New("EPERM") }, []finding{{Unknown, "EPERM", "iptables -S INPUT"}}},
+	})
+}
+
 func TestConntrack(t *testing.T) {
 	const dir = "proc/sys/net/netfilter/nf_conntrack_"
 	count := func(n string) func(*Host, tree) { return func(_ *Host, files tree) { files.put(dir+"count", n) } }
