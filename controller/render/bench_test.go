@@ -75,7 +75,7 @@ func TestAServiceOfVeryManyPortsRendersAtOnce(t *testing.T) {
 	if r := render.Service(svc, readSlices(list), options, render.Settings{}); len(r.Servers) != 50_000 || len(r.Servers[49_999].Reals) != 2 {
 		t.Errorf("%d servers", len(r.Servers))
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("took %v", took)
 	}
 }
@@ -90,7 +90,7 @@ func TestAServiceOfVeryManyAddressesRendersAtOnce(t *testing.T) {
 	if r := render.Service(svc, readSlices(list), options, render.Settings{}); len(r.Servers) != 200_001 || len(r.External) != 200_000 || len(r.Problems) != 200_000 {
 		t.Errorf("%d servers, %d external addresses, %d problems", len(r.Servers), len(r.External), len(r.Problems))
 	}
-	if took := time.Since(start); took > 10*time.Second {
+	if took := time.Since(start); took > 40*time.Second {
 		t.Errorf("took %v", took)
 	}
 }
