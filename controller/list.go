@@ -86,7 +86,7 @@ func (c *Controller) matches(name types.NamespacedName, f view.Filter) bool {
 	switch {
 	case f.Namespace != "" && f.Namespace != name.Namespace, f.Name != "" && f.Name != name.Name:
 		return false
-	case f.Address != "" && !c.atAddress(name, func(text string) bool { return isAddress(text, f.Address) }):
+	case f.Address != "" && !c.atAddress(name, f.WantsAt):
 		return false
 	case f.Search == "":
 		return true
@@ -103,16 +103,6 @@ func (c *Controller) atAddress(name types.NamespacedName, is func(string) bool) 
 	})
 }
 
-// isAddress reports whether an address and port is the wanted one, or has the wanted address.
-func isAddress(text, want string) bool {
-	if text == want {
-		return true
-	}
-	at, err := netip.ParseAddrPort(text)
-	addr, wantErr := netip.ParseAddr(want)
-	return err == nil && wantErr == nil && at.Addr() == addr
-}
-
 // Endpoints lists real servers: those of Services by name, and then those of virtual servers that nobody has
 // any more.
 func (c *Controller) Endpoints(ctx context.Context, f view.Filter) ([]view.Endpoint, error) {
@@ -120,7 +110,7 @@ func (c *Controller) Endpoints(ctx context.Context, f view.Filter) ([]view.Endpo
 	add := func(name types.NamespacedName, s view.Server) {
 		for _, real := range s.Reals {
 			full := f.State == view.Draining && f.Limit > 0 && len(list) >= f.Limit
-			if endpointAsked(s, real, f.Address) && f.Wants(real.State) && !full {
+			if endpointAsked(s, real, f) && f.Wants(real.State) && !full {
 				list = append(list, view.Endpoint{Namespace: name.Namespace, Name: name.Name, Server: s.Name, Kind: s.Kind, Real: real})
 			}
 		}
@@ -152,9 +142,9 @@ func (c *Controller) Endpoints(ctx context.Context, f view.Filter) ([]view.Endpo
 	return list, err
 }
 
-func endpointAsked(s view.Server, real view.Real, address string) bool {
+func endpointAsked(s view.Server, real view.Real, f view.Filter) bool {
 	_, at, _ := strings.Cut(s.Name, " ")
-	return address == "" || isAddress(real.Address, address) || isAddress(at, address)
+	return f.WantsAt(real.Address) || f.WantsAt(at)
 }
 
 // nobodys lists the virtual servers that no Service has any more.
@@ -216,7 +206,7 @@ func (c *Controller) Sets(ctx context.Context, f view.Filter) ([]view.Entry, err
 
 func (c *Controller) entryAsked(e masq.Entry, f view.Filter) bool {
 	at := netip.AddrPortFrom(e.Addr, e.Port).String()
-	if f.Address != "" && !isAddress(at, f.Address) || f.Search != "" && !strings.Contains(at, f.Search) {
+	if !f.WantsAt(at) || f.Search != "" && !strings.Contains(at, f.Search) {
 		return false
 	}
 	return f.Namespace+f.Name == "" || c.ownedBy(keyOf(e), f)

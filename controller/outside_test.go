@@ -32,17 +32,23 @@ func (r *rig) webWith(edits ...func(*corev1.Service)) {
 	r.set(service("web", "10.96.0.10", edits...), here(endpoints("10.1.0.1")), endpoints("10.1.0.2"))
 }
 
+// leftWith is a rig whose Service has just lost a VIP through which one client from outside is connected.
+func leftWith(t *testing.T, leave func(*rig), edits ...func(*Options)) *rig {
+	r := newRig(t, edits...)
+	r.web(here(endpoints("10.1.0.1")), endpoints("10.1.0.2"))
+	r.round()
+	r.outside(1)
+	leave(r)
+	r.round()
+	return r
+}
+
 // TestAVIPStaysForClientsFromOutside, whose connections count at the virtual server by mark only.
 func TestAVIPStaysForClientsFromOutside(t *testing.T) {
 	for name, leave := range leavings {
 		for _, ends := range []string{"they end", "the deadline", "a restart, and they end"} {
 			t.Run(name+": "+ends, func(t *testing.T) {
-				r := newRig(t)
-				r.web(here(endpoints("10.1.0.1")), endpoints("10.1.0.2"))
-				r.round()
-				r.outside(1)
-				leave(r)
-				r.round()
+				r := leftWith(t, leave)
 				restarts := strings.HasPrefix(ends, "a restart")
 				if restarts && name != "deleted" && name != "a ClusterIP" {
 					return // no set says any more that clients of this VIP were led to the mark
@@ -94,12 +100,7 @@ func (r *rig) mustStayFor(name string) {
 // TestAVIPOfWhichOthersAreBusyGoes: where no drain timeout is set, there is one all the same for a VIP whose Service has
 // clients from outside at others.
 func TestAVIPOfWhichOthersAreBusyGoes(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.DrainTimeout = 0 })
-	r.web(here(endpoints("10.1.0.1")), endpoints("10.1.0.2"))
-	r.round()
-	r.outside(1)
-	leavings["another VIP"](r)
-	r.round()
+	r := leftWith(t, leavings["another VIP"], func(o *Options) { o.DrainTimeout = 0 })
 	r.later(14 * time.Minute)
 	r.mustStayFor("another VIP")
 	r.later(time.Minute)
@@ -114,12 +115,7 @@ func TestAVIPOfWhichOthersAreBusyGoes(t *testing.T) {
 // TestAVIPComesBackWhileClientsFromOutsideDrain: it is as it was, and nothing waits any more.
 func TestAVIPComesBackWhileClientsFromOutsideDrain(t *testing.T) {
 	for name, leave := range leavings {
-		r := newRig(t)
-		r.web(here(endpoints("10.1.0.1")), endpoints("10.1.0.2"))
-		r.round()
-		r.outside(1)
-		leave(r)
-		r.round()
+		r := leftWith(t, leave)
 		r.later(time.Minute)
 		r.web(here(endpoints("10.1.0.1")), endpoints("10.1.0.2"))
 		r.round()

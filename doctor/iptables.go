@@ -110,8 +110,8 @@ func (h *Host) otherVariant(used takeover.Variant, both bool, f masq.Family) (fo
 	return found
 }
 
-func lookForwardPolicy(h *Host) []Finding {
-	used, _ := h.variant()
+// lookPolicy looks at each table filter in which a chain drops by default.
+func (h *Host) lookPolicy(chain string, look func(t takeover.Table, save string) []Finding) []Finding {
 	var found []Finding
 	filters := 0
 	for _, t := range h.sorted() {
@@ -120,57 +120,48 @@ func lookForwardPolicy(h *Host) []Finding {
 			continue
 		}
 		filters++
-		if !strings.Contains(save, ":FORWARD DROP ") {
-			continue
-		}
-		accept := programName(t.Variant, t.Family) + " -P FORWARD ACCEPT"
-		switch {
-		case strings.Contains(save, "-j FAIRLEAD-FORWARD"):
-			found = append(found, one(Note, "where pods cannot connect: "+accept,
-				"FORWARD of table %s drops by default; answers of endpoints pass, by FAIRLEAD-FORWARD", t)...)
-		case t.Variant != used:
-			found = append(found, one(Problem, accept,
-				"FORWARD of table %s drops by default, and Fairlead's rule that lets answers pass is in the variant %s: it does not count here", t, used)...)
-		default:
-			found = append(found, one(Warning, "fairlead run, which lets answers of endpoints pass; or "+accept,
-				"FORWARD of table %s drops by default: answers of endpoints, too", t)...)
+		if strings.Contains(save, ":"+chain+" DROP ") {
+			found = append(found, look(t, save)...)
 		}
 	}
 	switch {
 	case len(found) > 0:
 		return found
 	case filters == 0 && h.Tables.Err != nil:
-		return unknown("iptables -S FORWARD", "cannot list the rules: %v", h.Tables.Err)
+		return unknown("iptables -S "+chain, "cannot list the rules: %v", h.Tables.Err)
 	case filters == 0:
 		return ok("there is no table filter")
 	}
-	return ok("FORWARD drops in none of %d tables by default", filters)
+	return ok("%s drops nothing for Services by default in any of %d tables", chain, filters)
+}
+
+func lookForwardPolicy(h *Host) []Finding {
+	used, _ := h.variant()
+	return h.lookPolicy("FORWARD", func(t takeover.Table, save string) []Finding {
+		accept := programName(t.Variant, t.Family) + " -P FORWARD ACCEPT"
+		switch {
+		case strings.Contains(save, "-j FAIRLEAD-FORWARD"):
+			return one(Note, "where pods cannot connect: "+accept,
+				"FORWARD of table %s drops by default; answers of endpoints pass, by FAIRLEAD-FORWARD", t)
+		case t.Variant != used:
+			return one(Problem, accept,
+				"FORWARD of table %s drops by default, and Fairlead's rule that lets answers pass is in the variant %s: it does not count here", t, used)
+		}
+		return one(Warning, "fairlead run, which lets answers of endpoints pass; or "+accept,
+			"FORWARD of table %s drops by default: answers of endpoints, too", t)
+	})
 }
 
 // lookInputPolicy finds firewalls of the node itself. In kube-proxy's modes iptables and nftables nothing for a Service comes
 // to INPUT; with IPVS everything does, and before IPVS.
 func lookInputPolicy(h *Host) []Finding {
-	var found []Finding
-	filters := 0
-	for _, t := range h.sorted() {
-		save := h.Tables.Value[t]
-		if t.Name != "filter" {
-			continue
-		}
-		filters++
+	return h.lookPolicy("INPUT", func(t takeover.Table, save string) []Finding {
 		accept := fmt.Sprintf("INPUT -m set --match-set %s dst,dst -j ACCEPT", masq.Served.Name(t.Family))
-		if !strings.Contains(save, ":INPUT DROP ") || strings.Contains(save, "-A "+accept+"\n") {
-			continue
+		if strings.Contains(save, "-A "+accept+"\n") {
+			return nil
 		}
 		do := fmt.Sprintf("let what is for Services pass, while the daemon runs: %s -I %s", programName(t.Variant, t.Family), accept)
-		found = append(found, one(Warning, do,
-			"INPUT of table %s drops by default, and IPVS comes behind it: what no rule of yours accepts reaches no Service", t)...)
-	}
-	switch {
-	case len(found) > 0:
-		return found
-	case filters == 0 && h.Tables.Err != nil:
-		return unknown("iptables -S INPUT", "cannot list the rules: %v", h.Tables.Err)
-	}
-	return ok("INPUT drops nothing for Services by default, in %d tables", filters)
+		return one(Warning, do,
+			"INPUT of table %s drops by default, and IPVS comes behind it: what no rule of yours accepts reaches no Service", t)
+	})
 }

@@ -58,7 +58,7 @@ func TestInputPolicy(t *testing.T) {
 	drop := func(save string) string { return strings.Replace(save, ":INPUT ACCEPT", ":INPUT DROP", 1) }
 	const accepts = "-A INPUT -m set --match-set FAIRLEAD-SERVED dst,dst -j ACCEPT\nCOMMIT"
 	runCases(t, "input-policy", []nodeCase{
-		{"accept", func(*Host, tree) {}, []finding{{OK, "in 1 tables", ""}}},
+		{"accept", func(*Host, tree) {}, []finding{{OK, "INPUT drops nothing for Services by default in any of 1 tables", ""}}},
 		{"drop", func(h *Host, _ tree) { h.Tables.Value[nft4("filter")] = drop(ourFilter) },
 			[]finding{{Warning, "table filter (IPv4, nft) drops by default, and IPVS comes behind it", "iptables-nft -I INPUT -m set --match-set FAIRLEAD-SERVED dst,dst -j ACCEPT"}}},
 		{"drop, but for Services", func(h *Host, _ tree) {
@@ -67,7 +67,7 @@ func TestInputPolicy(t *testing.T) {
 		{"drop, for IPv6", func(h *Host, _ tree) {
 			h.Tables.Value[takeover.Table{Variant: takeover.Legacy, Family: masq.IPv6, Name: "filter"}] = drop(ourFilter)
 		}, []finding{{Warning, "IPv6, legacy", "ip6tables-legacy -I INPUT -m set --match-set FAIRLEAD-6-SERVED dst,dst -j ACCEPT"}}},
-		{"no table", func(h *Host, _ tree) { clear(h.Tables.Value) }, []finding{{OK, "in 0 tables", ""}}},
+		{"no table", func(h *Host, _ tree) { clear(h.Tables.Value) }, []finding{{OK, "no table filter", ""}}},
 		{"not known", func(h *Host, _ tree) { clear(h.Tables.Value); h.Tables.Err = errors.New("EPERM") }, []finding{{Unknown, "EPERM", "iptables -S INPUT"}}},
 	})
 }

@@ -23,6 +23,16 @@ func (f Filter) Wants(state string) bool {
 	return f.State == "" || slices.Contains(strings.Split(f.State, ","), state)
 }
 
+// WantsAt reports whether the filter leaves what is at this address and port: it asks for both, or for the address.
+func (f Filter) WantsAt(text string) bool {
+	if f.Address == "" || text == f.Address {
+		return true
+	}
+	at, err := netip.ParseAddrPort(text)
+	addr, wantErr := netip.ParseAddr(f.Address)
+	return err == nil && wantErr == nil && at.Addr() == addr
+}
+
 // WantsVIP reports whether the filter leaves this VIP, by its address alone: a port is one of its virtual servers'.
 func (f Filter) WantsVIP(vip netip.Addr) bool {
 	if at, err := netip.ParseAddrPort(f.Address); err == nil {

@@ -88,12 +88,23 @@ func cleanupDevice(name string, isVIP func(netip.Addr) bool, out io.Writer) erro
 		return err
 	}
 	defer kernel.Close()
-	if exists, err := kernel.Exists(); err != nil || !exists {
+	exists, err := kernel.Exists()
+	if err != nil || !exists {
 		return err
 	}
-	bindings, err := kernel.Bindings()
+	unbound, err := unbind(kernel, name, isVIP)
 	if err != nil {
-		return fmt.Errorf("read what is bound to %s: %w", name, err)
+		return err
+	}
+	fmt.Fprintf(out, "%d VIPs unbound from %s\n", unbound, name)
+	return kernel.Remove()
+}
+
+// unbind unbinds VIPs from a device that there is, and returns how many.
+func unbind(device *dummyif.Linux, name string, isVIP func(netip.Addr) bool) (unbound int, err error) {
+	bindings, err := device.Bindings()
+	if err != nil {
+		return 0, fmt.Errorf("read what is bound to %s: %w", name, err)
 	}
 	var ops []dummyif.Op
 	for b := range bindings {
@@ -101,13 +112,12 @@ func cleanupDevice(name string, isVIP func(netip.Addr) bool, out io.Writer) erro
 			ops = append(ops, dummyif.Op{Verb: dummyif.Unbind, Binding: b})
 		}
 	}
-	for _, err := range kernel.Apply(ops) {
+	for _, err := range device.Apply(ops) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("unbind from %s: %w", name, err)
+			return 0, fmt.Errorf("unbind from %s: %w", name, err)
 		}
 	}
-	fmt.Fprintf(out, "%d VIPs unbound from %s\n", len(ops), name)
-	return kernel.Remove()
+	return len(ops), nil
 }
 
 // cleanupServers deletes the virtual servers. A kernel without IPVS has none.

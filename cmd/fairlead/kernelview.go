@@ -69,11 +69,11 @@ func (v kernelView) servers(f view.Filter) (list []view.Server, err error) {
 		}
 		s := view.Server{Name: k.String(), Kind: v.kind(k), State: stateThere, Endpoints: len(reals), InForce: len(reals),
 			Kernel: &view.Config{Scheduler: config.Scheduler, Persistence: int(config.Persistence / time.Second), Text: ipvs.FormatServer(k, config)}}
-		asked := f.Address == "" || k.Mark == 0 && (k.Addr.String() == f.Address || k.Addr.Addr().String() == f.Address)
+		asked := f.Address == "" || k.Mark == 0 && f.WantsAt(k.Addr.String())
 		for at, real := range sorted(reals) {
 			weight := int(real.Weight)
 			s.Reals = append(s.Reals, view.Real{Address: at.String(), State: stateThere, Kernel: &weight})
-			asked = asked || at.String() == f.Address || at.Addr().String() == f.Address
+			asked = asked || f.WantsAt(at.String())
 		}
 		if asked {
 			list = append(list, s)
@@ -161,7 +161,7 @@ func (v kernelView) Addresses(_ context.Context, f view.Filter) ([]view.Address,
 func (v kernelView) Sets(_ context.Context, f view.Filter) ([]view.Entry, error) {
 	list := []view.Entry{}
 	for e, mark := range v.entries {
-		if f.Address == "" || e.Addr.String() == f.Address || netip.AddrPortFrom(e.Addr, e.Port).String() == f.Address {
+		if f.WantsAt(netip.AddrPortFrom(e.Addr, e.Port).String()) {
 			list = append(list, view.Entry{Set: e.Set.Name(masq.FamilyOf(e.Addr)), Text: masq.Op{Entry: e, Mark: mark}.String(), State: stateThere, Kernel: true})
 		}
 	}

@@ -36,7 +36,10 @@ func takeOver(ctx context.Context, cfg Config, c *controller.Controller, warn fu
 			log.Info("adopted virtual servers and addresses of kube-proxy's; those that no Service has drain and go", "entries", adopted)
 			c.Reread()
 		}
-		return errors.Join(err, unbindLeft(cfg, left))
+		if err != nil {
+			return err
+		}
+		return unbindLeft(cfg, left)
 	}
 	(&takeovers{watch: takeover.NewWatch(left, adopt), log: log, warn: warn, notes: status}).follow(ctx, c.InForce())
 	return nil
@@ -114,17 +117,8 @@ func unbindLeft(cfg Config, left *takeover.Leftovers) error {
 	if exists, err := device.Exists(); err != nil || !exists {
 		return err
 	}
-	bindings, err := device.Bindings()
-	if err != nil {
-		return fmt.Errorf("read what is bound to %s: %w", kubeProxyDevice, err)
-	}
-	var ops []dummyif.Op
-	for b := range bindings {
-		if _, is := known.VIPs[b.Addr]; is {
-			ops = append(ops, dummyif.Op{Verb: dummyif.Unbind, Binding: b})
-		}
-	}
-	return errors.Join(device.Apply(ops)...)
+	_, err = unbind(device, kubeProxyDevice, func(addr netip.Addr) bool { _, is := known.VIPs[addr]; return is })
+	return err
 }
 
 // boundTo lists the addresses on a device.

@@ -178,6 +178,9 @@ func (g *guest) explainFreeze() string {
 	}
 }
 
+// consoleLines is room for the stack that an NMI shows, registers included: what it stands in is at the top.
+const consoleLines = 200
+
 // diagnosis is the end of what QEMU and the guest's kernel said.
 func (g *guest) diagnosis() string {
 	var b strings.Builder
@@ -188,7 +191,7 @@ func (g *guest) diagnosis() string {
 		}
 		text := strings.TrimSpace(strings.ReplaceAll(string(data), "\r", ""))
 		if text != "" {
-			fmt.Fprintf(&b, "--- end of %s log:\n%s\n", log.title, program.LastLines(text, 40))
+			fmt.Fprintf(&b, "--- end of %s log:\n%s\n", log.title, program.LastLines(text, consoleLines))
 		}
 	}
 	return b.String()
