@@ -86,24 +86,26 @@ type Controller struct {
 	flows   conntrack.Kernel
 	claims  *claims
 
-	trigger    trigger
-	rules      rules
-	beside     func(func())  // runs something beside everything else
-	stale      bool          // the kernel is not as it was read: Resync before the next write
-	retrying   bool          // what failed before is tried again in this round
-	failed     error         // what the last round that retried said, or a later one
-	readable   bool          // nothing has been unreadable since the last whole Resync
-	audit      audit         // see audit.go
-	longest    time.Duration // see longestRound
-	auditWhole int           // virtual servers up to which an audit is not cut into sections
-	auditStep  int           // virtual servers whose real servers the next step of the audit reads
-	auditShare int           // and as many as it should, for the audit to take one period
-	auditCycle time.Duration // from the end of one audit to that of the next, the last time that both went well
-	incomplete bool          // the source does not know all objects, which has been told
-	settled    bool          // everything listed at the start has been written once: now Prune may delete
-	told       bool          // tellSettled has said so
-	inForce    chan struct{}
-	reread     atomic.Bool // see Reread
+	trigger  trigger
+	rules    rules
+	beside   func(func())  // runs something beside everything else
+	stale    bool          // the kernel is not as it was read: Resync before the next write
+	retrying bool          // what failed before is tried again in this round
+	failed   error         // what the last round that retried said, or a later one
+	readable bool          // nothing has been unreadable since the last whole Resync
+	audit    audit         // see audit.go
+	longest  time.Duration // see longestRound
+
+	rescheduling bool          // a round has not got to all virtual servers that get another scheduler
+	auditWhole   int           // virtual servers up to which an audit is not cut into sections
+	auditStep    int           // virtual servers whose real servers the next step of the audit reads
+	auditShare   int           // and as many as it should, for the audit to take one period
+	auditCycle   time.Duration // from the end of one audit to that of the next, the last time that both went well
+	incomplete   bool          // the source does not know all objects, which has been told
+	settled      bool          // everything listed at the start has been written once: now Prune may delete
+	told         bool          // tellSettled has said so
+	inForce      chan struct{}
+	reread       atomic.Bool // see Reread
 
 	lanes   *lanes
 	flights flights
@@ -289,7 +291,7 @@ func (c *Controller) loop(ctx context.Context) {
 		if !c.source.Complete() {
 			wait = min(wait, incompletePoll)
 		}
-		if c.dirty.len() > 0 {
+		if c.dirty.len() > 0 || c.rescheduling {
 			wait = 0 // the round was long enough
 		}
 		c.rest(ctx, wait, c.dirty.wake)

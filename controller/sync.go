@@ -56,7 +56,7 @@ func (c *Controller) round(ctx context.Context, now time.Time) (services int) {
 	c.Metrics.wrote(c.lanes)
 	c.Metrics.synced(c, took, err)
 	c.Metrics.kubeProxy.programmed(c.dirty.happened(func(name types.NamespacedName) bool {
-		return err == nil && c.ipvs.Unseen() == 0 || c.claims.inForce(name)
+		return err == nil && c.ipvs.Unseen() == 0 && !c.rescheduling || c.claims.inForce(name)
 	}), time.Now())
 	c.record.ended(err)
 	c.tellRested(err)
@@ -170,7 +170,7 @@ func (c *Controller) finishSync(now time.Time, busy bool) error {
 	} else {
 		errs = append(errs, c.ipvs.DrainRemoved())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.reschedule(func() bool { return c.dirty.len() > 0 }))...)
 }
 
 // pruneBindings unbinds the VIPs that nothing holds any more.

@@ -63,7 +63,12 @@ func (s *server) settled() bool {
 	return true
 }
 
-// upserts reports whether upsertOps would append any.
+// reschedules reports whether the virtual server is there with another scheduler.
+func (s *server) reschedules() bool {
+	return s.wanted && s.there && s.actual.Scheduler != s.desired.Scheduler
+}
+
+// upserts reports whether there is anything to add or to change.
 func (s *server) upserts() bool {
 	if !s.there || s.actual != s.desired {
 		return true
@@ -80,6 +85,7 @@ func (s *server) upsertOps(ops []Op, k Key) []Op {
 	switch {
 	case !s.there:
 		ops = append(ops, Op{Verb: AddServer, Key: k, Server: s.desired})
+	case s.reschedules(): // see Table.Reschedule
 	case s.actual != s.desired:
 		ops = append(ops, Op{Verb: EditServer, Key: k, Server: s.desired})
 	}

@@ -57,7 +57,11 @@ func (r *rig) want(text string) {
 // sync is what the controller does, without the other packages.
 func (r *rig) sync() error {
 	r.Retry()
-	return errors.Join(r.Upsert(always), r.Drain(r.now), r.Expire(r.now, idle), r.Prune(always))
+	errs := []error{r.Upsert(always), r.Drain(r.now), r.Expire(r.now, idle), r.Prune(always)}
+	for _, k := range r.Reschedules() {
+		errs = append(errs, r.Reschedule(k))
+	}
+	return errors.Join(errs...)
 }
 
 func (r *rig) mustSync() {

@@ -83,7 +83,8 @@ func ipvsKeys() []key {
 	kernelTimeout := secondsUpTo(maxKernelTimeout)
 	return []key{
 		{path: "ipvs.scheduler", kind: scheduler(), def: "rr",
-			comment: "Any scheduler of the kernel, which is probed for it at start:\n" + strings.Join(schedulers(), " ") + "."},
+			comment: "Any scheduler of the kernel, which is probed for it at start:\n" + strings.Join(schedulers(), " ") +
+				".\nA change takes the kernel some milliseconds for each virtual server, one by\none: who connects to it in this time is let in a second later."},
 		{path: "ipvs.schedulerFlags", kind: listOf("a scheduler flag (mh-fallback mh-port sh-fallback sh-port)", schedulerFlag),
 			comment: "Flags of the schedulers mh and sh: mh-fallback mh-port sh-fallback sh-port."},
 		{path: "ipvs.syncPeriod", kind: duration(time.Nanosecond), def: "30s",

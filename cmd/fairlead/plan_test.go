@@ -121,10 +121,11 @@ func TestAChangedSchedulerIsPlannedAsEdits(t *testing.T) {
 	p.apply()
 	mark := markOf(t, p.kernel.IPVS)
 	found := p.plan("FAIRLEAD_IPVS_SCHEDULER=mh", "FAIRLEAD_IPVS_SCHEDULERFLAGS=mh-port")
+	const hold, release = "ipset add FAIRLEAD-RESTRICTED ", "ipset del FAIRLEAD-RESTRICTED " // who connects meanwhile
 	p.wantLines(found,
-		"ipvsadm -E "+mark+" -s mh -b mh-port",
-		"ipvsadm -E -t 10.96.0.10:80 -s mh -b mh-port",
-		"ipvsadm -E -t 203.0.113.1:80 -s mh -b mh-port")
+		hold+"10.96.0.10,tcp:80", "ipvsadm -E -t 10.96.0.10:80 -s mh -b mh-port", release+"10.96.0.10,tcp:80",
+		hold+"203.0.113.1,tcp:80", "ipvsadm -E -t 203.0.113.1:80 -s mh -b mh-port", release+"203.0.113.1,tcp:80",
+		hold+"203.0.113.1,tcp:80", "ipvsadm -E "+mark+" -s mh -b mh-port", release+"203.0.113.1,tcp:80")
 	var shares []float64
 	for _, m := range found.Moved {
 		if m.From != "rr" || m.To != "mh" || m.Service != "ns/web" {
@@ -186,8 +187,8 @@ func TestWhatIsAnothersIsInvisibleToThePlan(t *testing.T) {
 	if diff := cmp.Diff([]string{
 		"ipvsadm -a -t 203.0.113.1:80 -r 10.1.0.2:8080 -m -w 1",
 		"ipvsadm -a -t 203.0.113.1:80 -r 10.1.0.3:8080 -m -w 1",
-		"ipvsadm -E -t 203.0.113.1:80 -s rr", // when it has been read: to add it was refused
 		"ipvsadm -e -t 203.0.113.1:80 -r 10.9.9.9:1 -m -w 0",
+		"ipvsadm -E -t 203.0.113.1:80 -s rr", // when it has been read: to add it was refused
 	}, at); diff != "" {
 		t.Errorf("what is taken over is edited (-want +got):\n%s", diff)
 	}

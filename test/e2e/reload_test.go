@@ -3,10 +3,12 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -100,6 +102,51 @@ func TestConfigurationFileIsFollowed(t *testing.T) {
 	}
 	must(t, open.Ping())
 	s.evenly(s.spread(s.caller.Namespace, "tcp", web6, 30), 10, "a", "b", "c")
+}
+
+// TestAnotherSchedulerRefusesNobody changes the scheduler again and again, while clients connect without a pause: from pods
+// and from the node by address, and from outside by mark. The kernel leaves a virtual server without a scheduler for
+// some milliseconds.
+func TestAnotherSchedulerRefusesNobody(t *testing.T) {
+	s := newScene(t)
+	s.api.service("golang-ex", []string{vip4, vip6}, externalLocal, func(svc *corev1.Service) {
+		svc.Spec.Type, svc.Spec.Ports[0].NodePort = corev1.ServiceTypeNodePort, 30080
+	})
+	s.api.endpoints("golang-ex", s.a, s.b, s.c)
+	base, err := os.ReadFile(s.config())
+	must(t, err)
+	file := newConfigMap(t, string(base))
+	d := launch(t, s.node, mustEnv(t, "FAIRLEAD_TEST_BIN"), "run", "--config", file.path())
+	d.waitReals(web4, 3)
+	d.waitReals(web6, 3)
+	nodePort := addrPort(s.node.Addr4, 30080).String()
+	d.waitReals(nodePort, 3)
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var clients sync.WaitGroup
+	for _, one := range []struct {
+		from *lab.Namespace
+		to   string
+	}{{s.caller.Namespace, web4}, {s.caller.Namespace, web6}, {s.node.Namespace, web6}, {s.client.Namespace, nodePort}} {
+		clients.Go(func() {
+			for n := 1; ctx.Err() == nil; n++ {
+				if _, err := lab.Ask(t.Context(), one.from, "tcp", one.to); err != nil {
+					t.Errorf("request %d: %v", n, err)
+				}
+			}
+		})
+	}
+	for _, scheduler := range strings.Fields("wlc lc wrr rr lc wlc") {
+		file.update(string(base) + "ipvs: {scheduler: " + scheduler + "}\n")
+		d.eventually("on "+scheduler, func() error { return s.schedules(scheduler) })
+	}
+	stop()
+	clients.Wait()
+	entries, err := s.node.Run(t.Context(), "ipset", "save", "FAIRLEAD-RESTRICTED")
+	if must(t, err); strings.Contains(entries, "add ") {
+		t.Errorf("clients are kept away still:\n%s", entries)
+	}
 }
 
 // logs waits for a line.
