@@ -131,10 +131,7 @@ func TestConformanceNodePort(t *testing.T) {
 		v := sub.serve([]frontend{nodePort})
 		v.pods(s.a)
 		sub.settle()
-		other.eventually("serving", func() error {
-			_, err := other.get("10256", "/healthz")
-			return err
-		})
+		sub.settled(other, s.remote)
 		sub.all(ways, "external -> the other node's port", func(w way) error {
 			return sub.reach(sub.of(s.remote), w.network, v.nodePortAt(w, s.far.Addr4.String(), s.far.Addr6.String()), s.far.Addrs(), "a")
 		})

@@ -103,41 +103,65 @@ func nameOf(pod *lab.Pod) string {
 	return "?"
 }
 
+// The Service by which it is seen how far a proxy has come.
+const (
+	settleName         = "settle"
+	settle4, settle6   = "172.30.201.1", "fd00:172:30::3:1"
+	settlePort         = 20000 // and up
+	settleTargetsFirst = 8080  // and one more
+)
+
 // settle waits until the proxy has heard of everything so far. It moves a Service of its own to another port, and its
-// endpoint, too, and asks there until the new endpoint port answers: a proxy that has done both has done what came before.
+// endpoints, too, and asks there until the new endpoint port answers: a proxy that has done both has done what came before.
+// It asks in both families, for kube-proxy programs each by itself.
 func (s *stage) settle() {
 	s.t.Helper()
+	s.settled(s.proxy, s.caller)
+}
+
+// settled is settle for the proxy of the node that a pod is on.
+func (s *stage) settled(proxy *daemon, from *lab.Pod) {
+	s.t.Helper()
 	*s.turn++
-	const name = "settle"
-	port, target := int32(20000+*s.turn), int32(8080+*s.turn%2)
+	port, target := int32(settlePort+*s.turn), int32(settleTargetsFirst+*s.turn%2)
+	s.moveSettle(port, target)
+	d := *proxy
+	d.t, d.limit = s.t, proxyLimit // kube-proxy starts dozens of processes for every change in mode ipvs
+	for _, vip := range []string{settle4, settle6} {
+		d.eventually("done with all changes", func() error {
+			answer, err := lab.Ask(s.t.Context(), from.Namespace, "tcp", addrPort(netip.MustParseAddr(vip), uint16(port)).String())
+			if err == nil && int32(answer.Local.Port()) != target {
+				err = fmt.Errorf("port %d answers, want %d", answer.Local.Port(), target)
+			}
+			return err
+		})
+	}
+}
+
+// moveSettle moves the Service and its endpoints to other ports. The first call makes them.
+func (s *stage) moveSettle(port, target int32) {
+	s.t.Helper()
 	services, slices := s.api.client.CoreV1().Services(namespace), s.api.client.DiscoveryV1().EndpointSlices(namespace)
-	svc, err := services.Get(s.t.Context(), name, metav1.GetOptions{})
+	svc, err := services.Get(s.t.Context(), settleName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		s.api.service(name, []string{"172.30.201.1"}, func(svc *corev1.Service) { svc.Spec.Ports = svc.Spec.Ports[:1] })
-		svc, err = services.Get(s.t.Context(), name, metav1.GetOptions{})
+		s.api.service(settleName, []string{settle4, settle6}, func(svc *corev1.Service) { svc.Spec.Ports = svc.Spec.Ports[:1] })
+		svc, err = services.Get(s.t.Context(), settleName, metav1.GetOptions{})
 	}
 	must(s.t, err)
 	svc.Spec.Ports[0].Port = port
 	_, err = services.Update(s.t.Context(), svc, metav1.UpdateOptions{})
 	must(s.t, err)
-	slice := sliceOf(name, discoveryv1.AddressTypeIPv4)
-	slice.Ports = slice.Ports[:1]
-	slice.Ports[0].Port = &target
-	slice.Endpoints = []discoveryv1.Endpoint{{Addresses: []string{s.a.Addr4().String()}}}
-	_, err = slices.Update(s.t.Context(), slice, metav1.UpdateOptions{})
-	if apierrors.IsNotFound(err) {
-		_, err = slices.Create(s.t.Context(), slice, metav1.CreateOptions{})
-	}
-	must(s.t, err)
-	d := *s.proxy
-	d.t, d.limit = s.t, proxyLimit // kube-proxy starts dozens of processes for every change in mode ipvs
-	d.eventually("done with all changes", func() error {
-		answer, err := lab.Ask(s.t.Context(), s.caller.Namespace, "tcp", fmt.Sprint("172.30.201.1:", port))
-		if err == nil && int32(answer.Local.Port()) != target {
-			err = fmt.Errorf("port %d answers, want %d", answer.Local.Port(), target)
+	for family, addr := range map[discoveryv1.AddressType]netip.Addr{discoveryv1.AddressTypeIPv4: s.a.Addr4(), discoveryv1.AddressTypeIPv6: s.a.Addr6()} {
+		slice := sliceOf(settleName, family)
+		slice.Ports = slice.Ports[:1]
+		slice.Ports[0].Port = &target
+		slice.Endpoints = []discoveryv1.Endpoint{{Addresses: []string{addr.String()}}}
+		_, err = slices.Update(s.t.Context(), slice, metav1.UpdateOptions{})
+		if apierrors.IsNotFound(err) {
+			_, err = slices.Create(s.t.Context(), slice, metav1.CreateOptions{})
 		}
-		return err
-	})
+		must(s.t, err)
+	}
 }
 
 // patience is how long a row may take to become true after the proxy has settled. Emulated machines are slow. Kube-proxy
