@@ -86,16 +86,15 @@ type Controller struct {
 	flows   conntrack.Kernel
 	claims  *claims
 
-	trigger  trigger
-	rules    rules
-	beside   func(func())  // runs something beside everything else
-	stale    bool          // the kernel is not as it was read: Resync before the next write
-	retrying bool          // what failed before is tried again in this round
-	failed   error         // what the last round that retried said, or a later one
-	readable bool          // nothing has been unreadable since the last whole Resync
-	audit    audit         // see audit.go
-	longest  time.Duration // see longestRound
-
+	trigger      trigger
+	rules        rules
+	beside       func(func())  // runs something beside everything else
+	stale        bool          // the kernel is not as it was read: Resync before the next write
+	retrying     bool          // what failed before is tried again in this round
+	failed       error         // what the last round that retried said, or a later one
+	readable     bool          // nothing has been unreadable since the last whole Resync
+	audit        audit         // see audit.go
+	longest      time.Duration // see longestRound
 	rescheduling bool          // a round has not got to all virtual servers that get another scheduler
 	auditWhole   int           // virtual servers up to which an audit is not cut into sections
 	auditStep    int           // virtual servers whose real servers the next step of the audit reads

@@ -174,8 +174,9 @@ func (t *Table) Settled(k Key) bool {
 func (t *Table) HasAddr(addr netip.Addr) bool { return len(t.at[addr]) > 0 }
 
 // Upsert adds and changes what is pending, except the virtual servers that ready refuses: virtual
-// servers before their real servers, everything in one batch, but no other scheduler: see Reschedule. What fails stays pending, and is not tried again before its
-// virtual server is Set or Unset, or Retry or a Resync: there may be very many of these. It is the same with Drain and Prune.
+// servers before their real servers, everything in one batch, but no other scheduler: see Reschedule. What fails stays
+// pending, and is not tried again before its virtual server is Set or Unset, or Retry or a Resync: there may be very many of
+// these. It is the same with Drain and Prune.
 func (t *Table) Upsert(ready func(Key) bool) error { return t.apply(t.Upserts(ready), t.refused) }
 
 // Retry has Upsert, Drain and Prune try again what failed.

@@ -3,12 +3,11 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,6 +72,7 @@ func TestConfigurationFileIsFollowed(t *testing.T) {
 	}
 	d.logs(`wait for a restart" keys=dummyInterface.bind`)
 	d.logs(`changed="ipvs.scheduler healthzBindAddress"`)
+	talking.goesOn(d)
 
 	file.update(string(base) + "ipvs: {scheduler: best, syncPeriod: 1m}\n")
 	d.logs("key=ipvs.scheduler")
@@ -122,31 +122,33 @@ func TestAnotherSchedulerRefusesNobody(t *testing.T) {
 	nodePort := addrPort(s.node.Addr4, 30080).String()
 	d.waitReals(nodePort, 3)
 
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var clients sync.WaitGroup
+	var clients []talk
 	for _, one := range []struct {
 		from *lab.Namespace
 		to   string
 	}{{s.caller.Namespace, web4}, {s.caller.Namespace, web6}, {s.node.Namespace, web6}, {s.client.Namespace, nodePort}} {
-		clients.Go(func() {
-			for n := 1; ctx.Err() == nil; n++ {
-				if _, err := lab.Ask(t.Context(), one.from, "tcp", one.to); err != nil {
-					t.Errorf("request %d: %v", n, err)
-				}
-			}
-		})
+		clients = append(clients, s.talkTo(one.from, one.to, func() error { return nil }))
 	}
 	for _, scheduler := range strings.Fields("wlc lc wrr rr lc wlc") {
 		file.update(string(base) + "ipvs: {scheduler: " + scheduler + "}\n")
 		d.eventually("on "+scheduler, func() error { return s.schedules(scheduler) })
+		for _, client := range clients {
+			client.goesOn(d)
+		}
 	}
-	stop()
-	clients.Wait()
-	entries, err := s.node.Run(t.Context(), "ipset", "save", "FAIRLEAD-RESTRICTED")
-	if must(t, err); strings.Contains(entries, "add ") {
-		t.Errorf("clients are kept away still:\n%s", entries)
+	for _, client := range clients {
+		close(client.stop)
+		if err := <-client.result; err != nil {
+			t.Error(err)
+		}
 	}
+	d.eventually("letting everybody in", func() error {
+		entries, err := s.node.Run(t.Context(), "ipset", "save")
+		if err == nil && (strings.Contains(entries, "add FAIRLEAD-RESTRICTED") || strings.Contains(entries, "add FAIRLEAD-6-RESTRICTED")) {
+			err = fmt.Errorf("clients are kept away still:\n%s", entries)
+		}
+		return err
+	})
 }
 
 // logs waits for a line.
@@ -184,31 +186,61 @@ func (s *scene) configurationRefused() error {
 	return fmt.Errorf("%d Events", len(events.Items))
 }
 
+// talk is a client that connects all the time, until it is stopped or a request fails.
 type talk struct {
-	stop   chan struct{}
-	result chan error
+	stop     chan struct{}
+	result   chan error
+	answered *atomic.Int64
 }
 
-// talk uses the open connection, and makes new ones, until it is stopped. Not one may fail.
+// talk uses the open connection, and makes new ones. Not one may fail.
 func (s *scene) talk(open *lab.Held) talk {
-	t := talk{make(chan struct{}), make(chan error, 1)}
+	return s.talkTo(s.client.Namespace, web6, func() error {
+		time.Sleep(20 * time.Millisecond)
+		return open.Ping()
+	})
+}
+
+// talkTo makes connections from one place to one frontend, and does something before each.
+func (s *scene) talkTo(from *lab.Namespace, to string, before func() error) talk {
+	t := talk{make(chan struct{}), make(chan error, 1), new(atomic.Int64)}
 	go func() {
 		for n := 1; ; n++ {
 			select {
 			case <-t.stop:
 				t.result <- nil
 				return
-			case <-time.After(20 * time.Millisecond):
+			default:
 			}
-			if err := open.Ping(); err != nil {
-				t.result <- fmt.Errorf("the open connection, at ping %d: %w", n, err)
+			if err := before(); err != nil {
+				t.result <- fmt.Errorf("before request %d: %w", n, err)
 				return
 			}
-			if _, err := lab.Ask(s.t.Context(), s.client.Namespace, "tcp", web6); err != nil {
+			if _, err := lab.Ask(s.t.Context(), from, "tcp", to); err != nil {
 				t.result <- fmt.Errorf("request %d: %w", n, err)
 				return
 			}
+			t.answered.Add(1)
 		}
 	}()
 	return t
+}
+
+// goesOn waits until a request is answered that began after now. A SYN that was dropped while a scheduler changed comes
+// again after a second, and the next time after three: another change must not meet the first of these.
+func (t talk) goesOn(d *daemon) {
+	d.t.Helper()
+	before := t.answered.Load()
+	d.eventually("answering", func() error {
+		select {
+		case err := <-t.result:
+			t.result <- err
+			return nil // the test asks for it
+		default:
+		}
+		if now := t.answered.Load(); now < before+2 {
+			return fmt.Errorf("%d requests answered since", now-before)
+		}
+		return nil
+	})
 }
