@@ -8,8 +8,8 @@ import (
 	"github.com/fairlead-lb/fairlead/masq"
 )
 
-// reschedule has virtual servers go on with another scheduler, one by one, for each X stops
-// when the round has been long enough, or tired says that something else waits, and the next round goes on.
+// reschedule has virtual servers go on with another scheduler, one after the other. It stops when the round has been long
+// enough, or tired says that something else waits; the next round goes on.
 //
 // While the kernel changes a scheduler, a virtual server has none, and refuses who connects (ipvs.Table.Reschedule). So new
 // connections are dropped meanwhile, as those are that may not come: a client sends its SYN again after a second, and

@@ -54,6 +54,7 @@ func Checks() []Check {
 		{"iptables", "the variant of iptables in use, and rules of the other one", lookIPTables},
 		{"forward-policy", "chains FORWARD that drop by default", lookForwardPolicy},
 		{"input-policy", "chains INPUT that drop by default, before IPVS", lookInputPolicy},
+		{"output-policy", "chains OUTPUT that drop by default, behind IPVS", lookOutputPolicy},
 		{"conntrack", "room for tracked connections, and the size of their hash table", lookConntrack},
 		{"kube-proxy", "a kube-proxy that runs, and what one has left", lookKubeProxy},
 		{"ipvs-users", "virtual servers of others, and keepalived", lookIPVSUsers},

@@ -72,6 +72,7 @@ func node() (*Host, tree) {
 const ourFilter = `*filter
 :INPUT ACCEPT [0:0]
 :FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
 :FAIRLEAD-FORWARD - [0:0]
 -A FORWARD -m comment --comment "fairlead: FAIRLEAD-FORWARD" -j FAIRLEAD-FORWARD
 -A FAIRLEAD-FORWARD -m comment --comment "fairlead: answers of endpoints" -j ACCEPT

@@ -155,13 +155,24 @@ func lookForwardPolicy(h *Host) []Finding {
 // lookInputPolicy finds firewalls of the node itself. In kube-proxy's modes iptables and nftables nothing for a Service comes
 // to INPUT; with IPVS everything does, and before IPVS.
 func lookInputPolicy(h *Host) []Finding {
-	return h.lookPolicy("INPUT", func(t takeover.Table, save string) []Finding {
-		accept := fmt.Sprintf("INPUT -m set --match-set %s dst,dst -j ACCEPT", masq.Served.Name(t.Family))
+	return h.lookFirewall("INPUT", "IPVS comes behind it: what no rule of yours accepts reaches no Service",
+		func(f masq.Family) string { return "-m set --match-set " + masq.Served.Name(f) + " dst,dst" })
+}
+
+// lookOutputPolicy finds them on the other side: what IPVS has balanced leaves through OUTPUT, whoever sent it.
+func lookOutputPolicy(h *Host) []Finding {
+	return h.lookFirewall("OUTPUT", "IPVS comes before it: what no rule of yours accepts reaches no endpoint",
+		func(masq.Family) string { return "-m ipvs --ipvs" })
+}
+
+// lookFirewall looks at the tables in which a chain drops by default and has no rule for Services.
+func (h *Host) lookFirewall(chain, why string, services func(masq.Family) string) []Finding {
+	return h.lookPolicy(chain, func(t takeover.Table, save string) []Finding {
+		accept := fmt.Sprintf("%s %s -j ACCEPT", chain, services(t.Family))
 		if strings.Contains(save, "-A "+accept+"\n") {
 			return nil
 		}
 		do := fmt.Sprintf("let what is for Services pass, while the daemon runs: %s -I %s", programName(t.Variant, t.Family), accept)
-		return one(Warning, do,
-			"INPUT of table %s drops by default, and IPVS comes behind it: what no rule of yours accepts reaches no Service", t)
+		return one(Warning, do, "%s of table %s drops by default, and %s", chain, t, why)
 	})
 }

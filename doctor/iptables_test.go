@@ -72,6 +72,19 @@ func TestInputPolicy(t *testing.T) {
 	})
 }
 
+func TestOutputPolicy(t *testing.T) {
+	drop := func(save string) string { return strings.Replace(save, ":OUTPUT ACCEPT", ":OUTPUT DROP", 1) }
+	const accepts = "-A OUTPUT -m ipvs --ipvs -j ACCEPT\nCOMMIT"
+	runCases(t, "output-policy", []nodeCase{
+		{"accept", func(*Host, tree) {}, []finding{{OK, "OUTPUT drops nothing for Services by default in any of 1 tables", ""}}},
+		{"drop", func(h *Host, _ tree) { h.Tables.Value[nft4("filter")] = drop(ourFilter) },
+			[]finding{{Warning, "OUTPUT of table filter (IPv4, nft) drops by default, and IPVS comes before it", "iptables-nft -I OUTPUT -m ipvs --ipvs -j ACCEPT"}}},
+		{"drop, but for Services", func(h *Host, _ tree) {
+			h.Tables.Value[nft4("filter")] = strings.Replace(drop(ourFilter), "COMMIT", accepts, 1)
+		}, []finding{{OK, "drops nothing for Services", ""}}},
+	})
+}
+
 func TestConntrack(t *testing.T) {
 	const dir = "proc/sys/net/netfilter/nf_conntrack_"
 	count := func(n string) func(*Host, tree) { return func(_ *Host, files tree) { files.put(dir+"count", n) } }

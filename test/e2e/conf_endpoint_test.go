@@ -98,6 +98,11 @@ func (v *svc) slice(suffix string, edit func(*discoveryv1.EndpointSlice), list .
 	}
 }
 
+// onPort has a slice say that its endpoints listen on another port.
+func onPort(port int32) func(*discoveryv1.EndpointSlice) {
+	return func(slice *discoveryv1.EndpointSlice) { slice.Ports[0].Port = &port }
+}
+
 // slicePorts gives the slice's ports the names of the Service's, as the controller does. A Service without a port for one
 // of them, or with one for SCTP, gets what it has.
 func (v *svc) slicePorts(defaults []discoveryv1.EndpointPort) []discoveryv1.EndpointPort {

@@ -49,9 +49,11 @@ func newStage(t testing.TB) *stage {
 		must(t, s.client.AddRoute(prefix, s.node))
 	}
 	must(t, s.lab.Beyond(beyond, 8080, "172.30.0.0/16", "172.31.0.0/16", "172.32.0.0/16", "fd00:172:30::/64", "fd00:172:31::/64", "fd00:172:32::/64"))
-	// What reaches a remote pod with the client's own address has to go back the way it came.
+	// What reaches a remote pod, or who is beyond, with the client's own address has to go back the way it came: a node that
+	// sees one direction only may drop it as invalid.
 	for _, client := range []string{s.client.Addr4.String() + "/32", s.client.Addr6.String() + "/128"} {
 		must(t, s.far.AddRoute(client, s.node))
+		must(t, s.lab.AddRoute(client, s.node))
 	}
 	for _, pod := range []*lab.Pod{s.a, s.b, s.remote} {
 		for _, addr := range pod.Addrs {

@@ -55,9 +55,6 @@ func (s *stage) seen(from place, v *svc, f frontend, names []string) {
 // TestConformanceSlices is about the slices themselves.
 func TestConformanceSlices(t *testing.T) {
 	s := newConformance(t)
-	targets := func(port int32) func(*discoveryv1.EndpointSlice) {
-		return func(slice *discoveryv1.EndpointSlice) { slice.Ports[0].Port = &port }
-	}
 	s.row("slices are merged", func(s *stage) {
 		v := s.serve(nil)
 		v.endpoints(ready(s.a))
@@ -78,11 +75,11 @@ func TestConformanceSlices(t *testing.T) {
 	})
 	s.row("endpoints of one port may differ in number", func(s *stage) {
 		v := s.serve(nil)
-		v.slice("", targets(8080), ready(s.a))
-		v.slice("-2", targets(8081), ready(s.b))
+		v.slice("", onPort(8080), ready(s.a))
+		v.slice("-2", onPort(8081), ready(s.b))
 		s.settle()
 		s.reaches(s.pod(), v, clusterIP, nil, "a", "b")
-		v.slice("-2", targets(8079), ready(s.b)) // nobody listens there: the number is the slice's
+		v.slice("-2", onPort(8079), ready(s.b)) // nobody listens there: the number is the slice's
 		s.settle()
 		s.soon("a refusal by b", func() error {
 			return s.sometimes(func() error { return s.refuses(s.pod(), "tcp", v.at(clusterIP, tcp4)) })

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -55,7 +56,7 @@ func (s *faultScene) missingModule(f fault) {
 	if out, status := s.fairlead("run", "--config", config); status != 1 || !strings.Contains(out, words) {
 		s.t.Errorf("fairlead run: exit status %d, and\n%s", status, out)
 	}
-	if err := s.saysBy(f, "", config, "install ip_vs_sed /bin/false"); err != nil {
+	if err := s.saysBy(f, "", config, "problem  modules", "install ip_vs_sed /bin/false"); err != nil {
 		s.t.Error(err)
 	}
 	v := s.serve(nil, annotate(schedulerKey, "sed"))
@@ -136,7 +137,7 @@ func (s *faultScene) conntrackFull(f fault) {
 			s.t.Errorf("an open connection: %v", err)
 		}
 	}
-	s.named(f, "")
+	s.named(f, "", "problem  conntrack")
 	restore()
 	for _, h := range held {
 		must(s.t, h.Reset())
@@ -165,10 +166,43 @@ func (s *faultScene) wrongVariant(f fault) {
 	policy("DROP")
 	defer policy("ACCEPT")
 	s.soon("no answers", func() error { return s.drops(s.outside(), "tcp", at) })
-	s.named(f, "", "do: "+other+" -P FORWARD ACCEPT")
+	s.named(f, "", "problem  forward-policy", "do: "+other+" -P FORWARD ACCEPT")
 	policy("ACCEPT")
 	s.soon("answers", func() error { return s.reach(s.outside(), "tcp", at, nil, "a") })
 	s.silent(f, "")
+}
+
+// firewall has the node drop what it does not know, before IPVS and behind it, and does what doctor says against it.
+func (s *faultScene) firewall(f fault) {
+	v := s.serve(nil)
+	v.pods(s.a)
+	s.settle()
+	iptables := func(args string) {
+		s.t.Helper()
+		_, err := s.node.Run(context.Background(), "iptables", strings.Fields(args)...) // at the end of a row, too
+		must(s.t, err)
+	}
+	rule := func(spec string) {
+		s.t.Helper()
+		iptables("-I " + spec)
+		s.t.Cleanup(func() { iptables("-D " + spec) })
+	}
+	for _, chain := range []string{"INPUT", "OUTPUT"} {
+		rule(chain + map[string]string{"INPUT": " -i lo", "OUTPUT": " -o lo"}[chain] + " -j ACCEPT")
+		rule(chain + " -m conntrack --ctstate ESTABLISHED -j ACCEPT")
+		iptables("-P " + chain + " DROP")
+		s.t.Cleanup(func() { iptables("-P " + chain + " ACCEPT") })
+		s.soon("nothing comes through", func() error { return s.drops(s.outside(), "tcp", v.at(clusterIP, tcp4)) })
+		s.named(f, "", "warning  "+strings.ToLower(chain)+"-policy")
+		out, _ := s.fairlead("doctor", "--config", s.config)
+		do := regexp.MustCompile(`: iptables-\w+ -I (` + chain + ` .* -j ACCEPT)\n`).FindStringSubmatch(out)
+		if do == nil {
+			s.t.Fatalf("doctor does not tell what to do:\n%s", out)
+		}
+		rule(do[1])
+		s.soon("let through", func() error { return s.reach(s.outside(), "tcp", v.at(clusterIP, tcp4), nil, "a") })
+		s.silent(f, "")
+	}
 }
 
 // apiServerAway ends the node's way to the API server. What is in force stays.

@@ -40,6 +40,7 @@ var faults = []fault{
 	{13, "bad annotation", "fairlead explain NAMESPACE/NAME", []string{"fairlead.io/scheduler", "is none of"}},
 	{14, "API server away", "fairlead status", []string{"the API server does not answer", "the kernel keeps serving what it has"}},
 	{15, "stuck drain", "fairlead get endpoints --state draining", []string{"draining until", "at the latest"}},
+	{16, "firewall", "fairlead doctor --config /etc/fairlead/config.yaml", []string{"drops by default, and IPVS comes", "what no rule of yours accepts reaches no"}},
 }
 
 // TestOperationsHasTheFaults holds the table of docs/operations.md to the one that is tested.

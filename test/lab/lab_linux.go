@@ -121,6 +121,11 @@ func (l *Lab) Beyond(name string, port uint16, prefixes ...string) error {
 	return nil
 }
 
+// AddRoute makes the fabric's gateway send a prefix, such as one client's address, through a node.
+func (l *Lab) AddRoute(prefix string, via *Node) error {
+	return l.fabric.routeVia(l.bridge, prefix, via)
+}
+
 // plug gives a namespace eth0 on the fabric with the addresses of a host number, and default routes to the gateway.
 func (l *Lab) plug(n *Namespace, number int) (netlink.Link, error) {
 	port, eth0, err := l.fabric.join(fmt.Sprintf("port%d", number), n, "eth0")
